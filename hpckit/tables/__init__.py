@@ -1,0 +1,1 @@
+"""The engine: lazy tables, their plan, and the executor that streams batches."""

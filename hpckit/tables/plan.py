@@ -1,0 +1,81 @@
+"""The logical plan: a source and a chain of operators. Statements without joins are chains, so a plan is a list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from hpckit.tables.expr import AggCall, Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where rows come from: `kind` is logs, csv, json, parquet, arrow, hdf5 or table; equal sources share one scan.
+
+    `options` are (name, value) pairs sorted by name, e.g. (("format", "bgl"),) or (("dataset", "/energy"),).
+    """
+
+    kind: str
+    paths: tuple[str, ...]
+    options: tuple[tuple[str, object], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    predicate: Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """Exactly these output columns, in this order."""
+
+    columns: tuple[tuple[str, Expr], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """GROUP BY `keys` (may be empty: one global group) computing `aggregates`; output: keys, then aggregates.
+
+    Canonical output order: ascending by the keys, NULL last.
+    """
+
+    keys: tuple[tuple[str, Expr], ...]
+    aggregates: tuple[tuple[str, AggCall], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SortKey:
+    expr: Expr
+    descending: bool = False
+    nulls_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sort:
+    """Stable: ties keep the order of the input. Sort then Limit is run as top-k."""
+
+    keys: tuple[SortKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    count: int | None
+    offset: int = 0
+
+
+Operator = Filter | Project | Aggregate | Sort | Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One statement, bound: every name resolved, every expression typed.
+
+    `schema` is the schema of the result; `output` a path if the statement names one (COPY … TO).
+    """
+
+    source: Source
+    operators: tuple[Operator, ...]
+    schema: pa.Schema
+    output: str | None = None
+    explain: bool = field(default=False)

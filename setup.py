@@ -1,0 +1,56 @@
+"""Build the Cython kernels: one extension for each kernels/*.pyx, named here so that a missing one is an error."""
+
+import os
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+
+KERNELS = {
+    # name: C headers it includes
+    "intern": ["intern.h"],
+}
+
+DIRECTIVES = {
+    "language_level": 3,
+    "boundscheck": False,
+    "wraparound": False,
+    "initializedcheck": False,
+    "cdivision": True,
+    "embedsignature": True,
+}
+if os.environ.get("HPCKIT_BOUNDSCHECK") == "1":  # the test suite's second build
+    DIRECTIVES.update(boundscheck=True, wraparound=False, initializedcheck=True)
+
+COMPILE_ARGS = ["-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
+if os.environ.get("HPCKIT_NATIVE") == "1":
+    COMPILE_ARGS.append("-march=native")
+
+
+def extension(name, headers):
+    """The extension hpckit._kernels.<name>; its headers count as sources for rebuilds."""
+    source = Path("kernels") / f"{name}.pyx"
+    depends = [str(Path("kernels") / h) for h in headers]
+    for path in [str(source), *depends]:
+        if not Path(path).is_file():
+            raise SystemExit(f"setup.py: kernel source {path} is missing; the source tree is incomplete")
+    return Extension(
+        f"hpckit._kernels.{name}",
+        [str(source)],
+        depends=depends,
+        include_dirs=["kernels"],
+        extra_compile_args=COMPILE_ARGS,
+        define_macros=[("CYTHON_WITHOUT_ASSERTIONS", "1")],
+    )
+
+
+only = os.environ.get("HPCKIT_ONLY_KERNELS")  # development: build just these, comma-separated
+names = only.split(",") if only else KERNELS
+setup(
+    ext_modules=cythonize(
+        [extension(name, KERNELS[name]) for name in names],
+        compiler_directives=DIRECTIVES,
+        force=not only,
+        build_dir="build",
+    )
+)
