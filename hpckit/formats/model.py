@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class FieldType(IntEnum):
@@ -15,7 +17,7 @@ class FieldType(IntEnum):
     FLOAT = 2
     TIME = 3  # strptime-like pattern, see Field.time_format; UTC microseconds
     STRING = 4
-    QUOTED = 5  # up to an unescaped '"'; backslash escapes are undone
+    QUOTED = 5  # up to an unescaped '"'; the escapes \" and \\ are undone, any other backslash stays
     BOOL = 6
     JSON = 7  # raw JSON text of a nested value
 
@@ -33,15 +35,18 @@ class Mode(IntEnum):
 class Field:
     """A column that a format offers.
 
-    name         column name
+    name         column name; "" = cut like any field, but not a column (`{_}` in a pattern)
     type         FieldType
     text         free text with few repetitions (a message): not worth a dictionary
-    null         byte strings that stand for NULL, e.g. (b"-",)
-    time_format  for TIME: strptime directives (%Y %y %m %d %e %b %B %a %A %H %I %p %M %S %f %3f %6f %z %Z %s %j), "%s"
-                 takes epoch seconds with an optional fraction, "%Q" epoch milliseconds, "%U" epoch microseconds
+    null         byte strings that stand for NULL, e.g. (b"-",); compared with the raw bytes
+    time_format  for TIME: strptime directives (%Y %y %m %d %e %b %B %a %A %H %I %p %M %S %f %3f %6f %9f %.f %z %Z %s %j
+                 %%), "%s" takes epoch seconds with an optional fraction, "%Q" epoch milliseconds, "%U" epoch
+                 microseconds; see formats/times.py for what each accepts
     derived_from for a TIME that is not one stretch of the line: indices of the fields whose bytes, joined by one
-                 space, are what `time_format` describes (a later directive overrides an earlier one)
-    key          JSON/LOGFMT: the key in the record (dotted path for nested objects), default `name`
+                 space, are what `time_format` describes (a later directive overrides an earlier one); NULL if one of
+                 them is absent or NULL
+    key          CSV/JSON/LOGFMT: the name in the record (JSON: dotted path for nested objects), default `name`
+    byte_array   JSON: an array of integers 0..255 is the bytes of a string (journald writes text that is not UTF-8 so)
     """
 
     name: str
@@ -51,9 +56,13 @@ class Field:
     time_format: str = ""
     derived_from: tuple[int, ...] = ()
     key: str = ""
+    byte_array: bool = False
 
     @property
     def arrow_type(self) -> pa.DataType:
+        """The type of the column."""
+        import pyarrow as pa  # here, because listing formats should not pay for it
+
         return {
             FieldType.INT: pa.int64(),
             FieldType.FLOAT: pa.float64(),
@@ -63,15 +72,19 @@ class Field:
 
 
 class StepKind(IntEnum):
-    LITERAL = 1  # these bytes must stand here
+    """What one step of a pattern does at the current place of the record."""
+
+    LITERAL = 1  # these bytes must stand here; field >= 0: they are also the value of that field
     FIELD = 2  # field number `field` starts here, ends at the next literal (TIME: searched from its least width on)
     REST = 3  # field number `field` takes the rest of the record
-    SPACES = 4  # zero or more blanks
-    OPTIONAL = 5  # the next `skip` steps apply only if the bytes here equal `literal` (the first of those steps)
+    SPACES = 4  # zero or more blanks (space, tab)
+    OPTIONAL = 5  # the next `skip` steps apply only if the bytes here equal `literal` (the literals they begin with)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
+    """One instruction; `field` indexes Format.fields."""
+
     kind: StepKind
     literal: bytes = b""
     field: int = -1
@@ -82,11 +95,16 @@ class Step:
 class Format:
     """A compiled log format.
 
+    steps         the record fits if every step finds what it needs and the last one ends at the record's end; fields
+                  of an optional group that does not apply are NULL; all but REST lie in the record's first line
+    fallbacks     further step programs over the same fields, tried in order on a record that `steps` does not fit
     record_start  empty: every line is a record. Else a byte mask that the start of a record's first line matches:
                   'd' a digit, 'a' a letter, '.' any byte, '\\' + c the byte c, anything else itself; a line that does
                   not match continues the record before it (stack traces).
     time_zone     zone of times without one, "" = the command's --timezone
-    delimiter     CSV: the separator; header: whether the first line names the columns ("#": it may start with '#')
+    delimiter     CSV: the separator; header: "" none, "yes": the first line names the columns, "#": the same, and it
+                  may start with '#'. CSV/JSON/LOGFMT: `fields` have fixed types; other names found are inferred.
+    examples      (text, expected values by column; times as ISO strings in UTC)
     """
 
     name: str
@@ -99,7 +117,20 @@ class Format:
     delimiter: str = ""
     header: str = ""
     examples: tuple[tuple[str, dict], ...] = ()
+    fallbacks: tuple[tuple[Step, ...], ...] = ()
+    pattern: tuple[str, ...] = ()
+    rejects: tuple[str, ...] = ()
+
+    def columns(self) -> tuple[Field, ...]:
+        """The fields that are columns, in order."""
+        return tuple(f for f in self.fields if f.name)
+
+    def index(self, name: str) -> int:
+        """Position in `fields` of the column `name`; -1 if there is none."""
+        return next((i for i, f in enumerate(self.fields) if f.name == name), -1)
 
     def schema(self) -> pa.Schema:
         """Columns of the format, without `_file`, `_offset`, `_raw`."""
-        return pa.schema([(f.name, f.arrow_type) for f in self.fields])
+        import pyarrow as pa
+
+        return pa.schema([(f.name, f.arrow_type) for f in self.columns()])
