@@ -9,6 +9,13 @@ from setuptools import Extension, setup
 KERNELS = {
     # name: C headers it includes
     "intern": ["intern.h"],
+    "scan": ["scan.h", "scan_core.h", "scan_isa.h", "intern.h", "times.h", "values.h"],
+    "generate": ["generate_text.h", "generate_access.h", "generate_events.h", "generate_sensors.h"],
+    "route": ["route.h"],
+    "textout": ["textout.h", "decimal.h"],
+    "group": ["group.h"],
+    "exactsum": ["exactsum.h"],
+    "reduce": [],
 }
 
 DIRECTIVES = {

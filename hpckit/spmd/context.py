@@ -1,0 +1,242 @@
+"""The context of a set of ranks: who we are, agreeing on errors, small collectives, and tables between ranks."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import mpi4py
+import numpy as np
+import pyarrow as pa
+
+mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
+mpi4py.rc.recv_mprobe = False
+
+from mpi4py import MPI  # noqa: E402 - the settings above must come first
+
+from hpckit.errors import InternalError  # noqa: E402
+from hpckit.spmd import exchange, route  # noqa: E402
+from hpckit.spmd.profile import Profile  # noqa: E402
+
+T = TypeVar("T")
+OPERATIONS = {"sum": MPI.SUM, "min": MPI.MIN, "max": MPI.MAX}
+
+
+class Context:
+    """A communicator and everything done on it. Objects keep the context, never the communicator, so that recovery
+    can put another communicator in its place.
+
+    rank, size   this process and how many there are
+    node_size    how many of them run on this node
+    profile      seconds, bytes, rows and messages per phase
+    """
+
+    def __init__(self, communicator: MPI.Intracomm) -> None:
+        """Collective: duplicates `communicator`."""
+        self._comm = communicator.Dup()
+        self._meeting = communicator.Dup()  # failing ranks meet here, whatever the others are doing
+        node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank: int = self._comm.Get_rank()
+        self.size: int = self._comm.Get_size()
+        self.node_size: int = node.Get_size()
+        node.Free()
+        self.profile = Profile()
+
+    @property
+    def is_root(self) -> bool:
+        return self.rank == 0
+
+    # Errors
+
+    @contextmanager
+    def agreed(self, what: str) -> Iterator[None]:
+        """Local work that may fail; at its end the error of the first failing rank is raised on every rank.
+
+        Collective at the end, so no collective call inside. `what` says what was done, e.g. "parsing bgl.log".
+        """
+        error: Exception | None = None
+        try:
+            yield
+        except Exception as caught:
+            error = caught
+        self._raise_agreed(error, what)
+
+    def _raise_agreed(self, error: Exception | None, what: str) -> None:
+        """Collective: return if no rank has an error, else raise that of the first failing rank everywhere."""
+        if self.size == 1 and error is None:
+            return
+        state = np.array([self.size if error is None else self.rank, -int(error is None)], np.int64)
+        self._comm.Allreduce(MPI.IN_PLACE, state, MPI.MIN)
+        failing, some_succeeded = int(state[0]), bool(state[1])
+        if failing == self.size:
+            return
+        sent = self._comm.bcast(_describe_failure(error, what) if self.rank == failing else None, root=failing)
+        raise _agreed_error(sent, failing if some_succeeded else None, error if self.rank == failing else None)
+
+    def on_root(self, function: Callable[..., T], *args: Any) -> T:
+        """Call function(*args) on rank 0 and return its (picklable) result on all ranks. Collective.
+
+        An error of the function is raised on all ranks.
+        """
+        result, failure, error = None, None, None
+        if self.is_root:
+            try:
+                result = function(*args)
+            except Exception as caught:
+                error, failure = caught, _describe_failure(caught, getattr(function, "__name__", "root's work"))
+        result, failure = self._comm.bcast((result, failure), root=0)
+        if failure is not None:
+            raise _agreed_error(failure, None, error)
+        return result  # type: ignore[return-value]
+
+    # Small metadata (pickled) and numbers
+
+    def bcast(self, value: T, root: int = 0) -> T:
+        """The `value` of rank `root` on every rank. Collective; small metadata only."""
+        return self._comm.bcast(value, root=root)
+
+    def gather(self, value: T, root: int = 0) -> list[T] | None:
+        """All values in rank order on `root`, None elsewhere. Collective; small metadata only."""
+        return self._comm.gather(value, root=root)
+
+    def allgather(self, value: T) -> list[T]:
+        """All values in rank order on every rank. Collective; small metadata only."""
+        return self._comm.allgather(value)
+
+    def allreduce(self, value: Any, operation: str = "sum") -> Any:
+        """Element-wise "sum", "min" or "max" over the ranks of an int or an array of one shape. Collective.
+
+        Float sums are refused: their result would depend on the number of ranks.
+        """
+        if operation not in OPERATIONS:
+            raise InternalError(f"allreduce operation {operation!r}: expected one of {', '.join(OPERATIONS)}")
+        array = np.array(value, dtype=np.int64 if isinstance(value, int) else None, order="C")
+        if operation == "sum" and array.dtype.kind not in "iub":
+            raise InternalError(f"allreduce sum of {array.dtype}: expected integers; float sums depend on the order")
+        if array.dtype.kind == "b":
+            array = array.astype(np.int64)
+        self._comm.Allreduce(MPI.IN_PLACE, array, OPERATIONS[operation])
+        return int(array) if isinstance(value, int) else array
+
+    def exscan_sum(self, value: int) -> int:
+        """Sum of `value` over the ranks before this one, 0 on rank 0. Collective."""
+        send, received = np.array([value], np.int64), np.zeros(1, np.int64)
+        self._comm.Exscan(send, received, MPI.SUM)
+        return 0 if self.is_root else int(received[0])
+
+    # Tables
+
+    def hash_rows(self, table: pa.Table, by: list[str]) -> np.ndarray:
+        """64-bit hash of the key columns of each row, equal on every rank and run. Local."""
+        return route.hash_rows(table, by)
+
+    def destinations(self, hashes: np.ndarray) -> np.ndarray:
+        """The rank (int32) that owns each hash. Local."""
+        return route.destinations(hashes, self.size)
+
+    def exchange(self, table: pa.Table, destinations: np.ndarray) -> pa.Table:
+        """Send row i of `table` to rank destinations[i]; returns the rows sent here. Collective.
+
+        Rows arrive in the order of (source rank, source row). All ranks pass tables of one schema, possibly empty.
+        Data goes in bounded rounds; rows and contents are checked, and a mismatch raises InternalError everywhere.
+        """
+        return exchange.exchange(self, table, destinations)
+
+    def gather_table(self, table: pa.Table, root: int = 0) -> pa.Table | None:
+        """All rows in rank order on `root`, None elsewhere. Collective."""
+        here = exchange.exchange(self, table, np.full(table.num_rows, root, np.int32))
+        return here if self.rank == root else None
+
+    def bcast_table(self, table: pa.Table | None, root: int = 0) -> pa.Table:
+        """The `table` of rank `root` on every rank. Collective."""
+        return exchange.bcast_table(self, table, root)
+
+    def send_table(self, table: pa.Table, dest: int) -> None:
+        """Send `table` to rank `dest`, which calls recv_table. Returns once it may be dropped; may wait for `dest`."""
+        exchange.send_table(self, table, dest)
+
+    def recv_table(self, source: int) -> pa.Table:
+        """The next table that rank `source` sent here. Waits for it."""
+        return exchange.recv_table(self, source)
+
+    # Profile
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Time of this block counts for phase `name`; an inner phase stops the clock of the outer. Local."""
+        self.profile.enter(name)
+        try:
+            yield
+        finally:
+            self.profile.leave()
+
+    def count(self, bytes: int = 0, rows: int = 0, messages: int = 0) -> None:
+        """Add to the figures of the current phase. Local."""
+        self.profile.count(bytes, rows, messages)
+
+    def write_profile(self, path: str) -> None:
+        """Write the profile of all ranks to `path` as JSON. Collective."""
+        everyone = self.gather(self.profile.to_dict())
+        self.on_root(Profile.write, path, everyone)
+
+    # The end
+
+    def meet(self, message: str) -> Callable[[], bool | None]:
+        """Start to wait for every rank to come here; the returned poll gives None while some are missing, then
+        whether all brought the same message. Not Collective: it is for ranks that fail while others may not."""
+        own = np.frombuffer(_digest(message), np.uint8)
+        gathered = np.zeros((self.size, len(own)), np.uint8)
+        request = self._meeting.Iallgather(own, gathered)
+        return lambda: bool((gathered == own).all()) if request.Test() else None
+
+    def close(self) -> None:
+        """End MPI in order. Collective, and nothing of MPI may be called afterwards."""
+        if not MPI.Is_finalized():
+            self._comm.Free()
+            self._meeting.Free()
+            MPI.Finalize()
+
+    def abort(self, status: int) -> None:
+        """End the whole job now with this exit status."""
+        time.sleep(0.05)  # let the launcher forward what was just printed
+        MPI.COMM_WORLD.Abort(status)
+
+
+def start(check_world_size: Callable[[int, str], None]) -> Context:
+    """Start MPI and return the context of the world. Collective. Raises LaunchError for a wrong launcher."""
+    check_world_size(MPI.COMM_WORLD.Get_size(), MPI.Get_library_version())
+    pa.set_cpu_count(1)  # one compute thread a rank: the ranks are the parallelism
+    pa.set_io_thread_count(1)
+    return Context(MPI.COMM_WORLD)
+
+
+def _digest(message: str) -> bytes:
+    import hashlib
+
+    return hashlib.blake2b(message.encode(), digest_size=16).digest()
+
+
+def _describe_failure(error: Exception | None, what: str) -> tuple[bytes | None, str, str]:
+    """(pickled error or None, its text, its traceback): what other ranks need to raise it too."""
+    assert error is not None
+    try:
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)
+    except Exception:  # an exception class with an unusual constructor
+        pickled = None
+    text = f"{what}: {type(error).__name__}: {error}"
+    return pickled, text, "".join(traceback.format_exception(error))
+
+
+def _agreed_error(failure: tuple[bytes | None, str, str], rank: int | None, own: Exception | None) -> Exception:
+    """The error to raise on this rank; `rank` is named in messages unless every rank failed or root acted for all."""
+    pickled, text, trace = failure
+    error = own if own is not None else InternalError(text) if pickled is None else pickle.loads(pickled)
+    error.hpckit_agreed = True
+    error.hpckit_rank = rank
+    error.hpckit_traceback = trace
+    return error

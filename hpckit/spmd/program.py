@@ -1,0 +1,158 @@
+"""Entry and exit of a program on many ranks: the world, errors printed once, exit statuses, and never a hang."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from hpckit.errors import EXIT_INTERNAL, EXIT_OK, UserError
+from hpckit.spmd.launch import check_world_size, launcher_rank
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
+
+EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+MEET_TIMEOUT_S = 1.0  # how long a failing rank waits for all others to fail too
+ABORT_TIMEOUT_S = 5.0  # how long the others wait to be ended by root's abort
+STAGGER_S = 0.2  # failing ranks time out one after another, so that the first one's abort silences the rest
+
+_world: Context | None = None
+
+
+def world() -> Context:
+    """The context of all processes of this job. Collective at the first call, which starts MPI; then Local.
+
+    Raises LaunchError if MPI sees fewer processes than the launcher started.
+    """
+    global _world
+    if _world is None:
+        # Known before numpy loads: one compute thread a rank, and BLAS starts no idle ones.
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(variable, "1")
+        os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: our own message is the one to read
+        from hpckit.spmd.context import start
+
+        _world = start(check_world_size)
+        sys.excepthook = _excepthook
+    return _world
+
+
+def program(main: Callable[[], int | None]) -> int:
+    """Run `main` and return the process's exit status: `sys.exit(program(main))`. Collective if `main` is.
+
+    A UserError is printed once, as `hpckit: error: …`, and gives 2; anything unexpected is printed once with its
+    traceback and rank and gives 1. An error on some ranks only aborts the job with that status after its one message.
+    """
+    try:
+        status = main() or EXIT_OK
+        sys.stdout.flush()
+    except SystemExit as stop:
+        return _leave(_status_of(stop))
+    except BaseException as error:
+        return _fail(error)
+    return _leave(status)
+
+
+def _status_of(stop: SystemExit) -> int:
+    """What Python itself makes of sys.exit(x)."""
+    if stop.code is None:
+        return EXIT_OK
+    if isinstance(stop.code, int):
+        return stop.code
+    if launcher_rank() == 0:
+        print(stop.code, file=sys.stderr)
+    return EXIT_INTERNAL
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: object) -> None:
+    """Uncaught exception in a script that does not use `program`: the same message, and no hang."""
+    del kind, trace
+    status = _fail(error)
+    atexit._run_exitfuncs()
+    os._exit(status)  # returning would make it 1
+
+
+def _fail(error: BaseException) -> int:
+    """Print `error` as the last word of this process, and return or abort with its exit status."""
+    if isinstance(error, BrokenPipeError):
+        silence_stdout()
+        return _leave(EXIT_BROKEN_PIPE)
+    if isinstance(error, KeyboardInterrupt):
+        return _leave(EXIT_INTERRUPTED)
+    return _leave(getattr(error, "exit_status", EXIT_INTERNAL), error)
+
+
+def describe(error: BaseException) -> str:
+    """The message of an error as the user sees it: one line for a UserError, else a traceback that names the rank."""
+    rank = getattr(error, "hpckit_rank", None)
+    if isinstance(error, UserError):
+        where = f" (rank {rank})" if rank is not None and _world is not None and _world.size > 1 else ""
+        return f"{getattr(error, 'prog', 'hpckit')}: error: {error}{where}"
+    trace = getattr(error, "hpckit_traceback", None) or "".join(traceback.format_exception(error))
+    if rank is None and _world is not None:
+        rank = _world.rank
+    return f"hpckit: rank {rank or 0} failed:\n{trace.rstrip()}"
+
+
+def _leave(status: int, error: BaseException | None = None) -> int:
+    """Say `error` once in the whole job, then end MPI: orderly if every rank comes here alike, else by abort."""
+    if _world is None:
+        # Before MPI starts, ranks mostly fail alike (a wrong option); a bug is printed by whoever has it.
+        if error is not None and (launcher_rank() == 0 or not isinstance(error, UserError)):
+            _say(describe(error))
+        return status
+    if status == EXIT_OK or getattr(error, "hpckit_agreed", False) or _world.size == 1:
+        if error is not None and _world.is_root:
+            _say(describe(error))
+        _world.close()
+        return status
+    met = _meet_all(f"{status} {'' if error is None else describe(error)}")
+    if met == "alike":
+        if error is not None and _world.is_root:
+            _say(describe(error))
+        _world.close()
+        return status
+    if met == "different" and not _world.is_root:
+        time.sleep(ABORT_TIMEOUT_S)  # every rank failed; root speaks for all and aborts
+    elif error is not None:
+        if met == "alone" and not hasattr(error, "hpckit_rank"):
+            error.hpckit_rank = _world.rank  # type: ignore[attr-defined]
+        _say(describe(error))
+    _world.abort(status)
+    return status
+
+
+def _say(message: str) -> None:
+    """Write to stderr past any buffering, so that an abort right after cannot lose it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence_stdout()
+    sys.stderr.write(message.rstrip("\n") + "\n")
+    sys.stderr.flush()
+
+
+def silence_stdout() -> None:
+    """Nobody reads stdout any more: keep the interpreter's last flush from complaining."""
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, sys.stdout.fileno())
+    os.close(devnull)
+
+
+def _meet_all(message: str) -> str:
+    """Wait a little for every rank to fail: "alike" if all say `message`, "different", or "alone" if some go on."""
+    assert _world is not None
+    poll = _world.meet(message)
+    deadline = time.monotonic() + MEET_TIMEOUT_S + STAGGER_S * min(_world.rank, 20)
+    while time.monotonic() < deadline:
+        alike = poll()
+        if alike is not None:
+            return "alike" if alike else "different"
+        time.sleep(0.005)
+    return "alone"
