@@ -167,9 +167,10 @@ cdef class Interner:
         if whole and self._arrow is not None and len(self._arrow) == stop:
             return self._arrow
         offsets = np.array(self.offsets()[start:stop + 1])
-        data = np.asarray(self.data())[offsets[0]:offsets[-1]].tobytes()
-        offsets -= offsets[0]
-        wide = offsets[-1] > 0x7fffffff
+        first, last = int(offsets[0]), int(offsets[stop - start])
+        data = np.asarray(self.data())[first:last].tobytes()
+        offsets -= first
+        wide = last - first > 0x7fffffff
         kind = pa.large_string() if wide else pa.string()
         offsets = offsets if wide else offsets.astype(np.int32)
         result = pa.Array.from_buffers(kind, stop - start, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
