@@ -1,0 +1,195 @@
+"""Where an output goes: the kind by its ending, checks before any work, and a whole file or none at the end."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import errno
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpckit.errors import OutputError
+from hpckit.sinks.scratch import free_bytes
+
+KINDS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".parquet": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+}
+COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+PART_NAME = re.compile(r"part-\d{5,}\.(parquet|arrow|feather)")
+
+_pending: set[str] = set()  # temporary names of this process, removed at exit if an error left them
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An output path, its kind (csv, tsv, jsonl, parquet, arrow, hdf5) and the compression of the whole, if any."""
+
+    path: str
+    kind: str
+    compression: str | None
+    ending: str
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path) or "."
+
+
+def target_of(path: str | os.PathLike[str]) -> Target:
+    """The target that `path` names. Local. OutputError for an ending that is not known."""
+    path = os.fspath(path)
+    if os.path.islink(path):
+        path = os.path.realpath(path)
+    stem, ending = os.path.splitext(path)
+    compression = COMPRESSIONS.get(ending.lower())
+    if compression:
+        ending = os.path.splitext(stem)[1]
+    kind = KINDS.get(ending.lower())
+    if kind is None or not os.path.basename(stem) or (compression and kind not in ("csv", "tsv", "jsonl")):
+        known = " ".join(KINDS)
+        raise OutputError(
+            f"{path}: the ending names no kind of output; use one of {known} (text also with .gz or .zst behind)"
+        )
+    return Target(path, kind, compression, ending.lower())
+
+
+def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Target:
+    """Refuse now what would fail at the end of the work. Local; call it on root, before reading any input.
+
+    Raises OutputError when the ending is not known, the folder is missing or cannot be written, or the target exists
+    and `overwrite` is not set (or is a folder of anything but the parts of an earlier output).
+    """
+    target = target_of(path)
+    folder = target.folder
+    if not os.path.isdir(folder):
+        raise OutputError(f"{target.path}: the folder {folder} does not exist; make it first")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(f"{target.path}: the folder {folder} cannot be written by this user; choose another")
+    if os.path.lexists(target.path):
+        if not overwrite:
+            raise OutputError(f"{target.path}: exists already; remove it, choose another name or give --overwrite")
+        if os.path.isdir(target.path):
+            strange = [name for name in os.listdir(target.path) if not PART_NAME.fullmatch(name)]
+            if strange:
+                raise OutputError(
+                    f"{target.path}: is a folder that holds {strange[0]!r}, which is no part of an earlier output; "
+                    "it is not overwritten, choose another name"
+                )
+        elif not os.path.isfile(target.path):
+            raise OutputError(f"{target.path}: is neither a file nor a folder; choose another name")
+    return target
+
+
+class Pending:
+    """A temporary name in the target's folder that becomes the target at `commit`, or vanishes at `discard`. Local:
+    root makes it, other ranks write to `path` only."""
+
+    def __init__(self, target: Target, overwrite: bool, is_folder: bool = False) -> None:
+        self.target = target
+        self.overwrite = overwrite
+        self.is_folder = is_folder
+        name = f".{os.path.basename(target.path)}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        self.path = os.path.join(target.folder, name)
+        with output_errors(target.path):
+            if is_folder:
+                os.mkdir(self.path)
+            else:
+                os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+        _pending.add(self.path)
+
+    def commit(self) -> None:
+        """Sync and give the output its name; the folder is synced too, so the name survives a power cut."""
+        with output_errors(self.target.path):
+            _sync(self.path)
+            self._rename()
+            _sync(self.target.folder)
+        _pending.discard(self.path)
+
+    def discard(self) -> None:
+        """Remove what was written. Does nothing after `commit`."""
+        if self.path in _pending:
+            _remove(self.path)
+            _pending.discard(self.path)
+
+    def _rename(self) -> None:
+        path = self.target.path
+        if not self.overwrite:
+            # link() refuses a name that came into being since check_target(), rename() would replace it.
+            if not self.is_folder and _linked(self.path, path):
+                os.unlink(self.path)
+                return
+            if os.path.lexists(path):
+                raise OutputError(f"{path}: came into being while the result was computed; it is left as it is")
+            os.rename(self.path, path)
+        elif os.path.isdir(path) or (self.is_folder and os.path.lexists(path)):
+            aside = self.path + ".old"
+            os.rename(path, aside)
+            os.rename(self.path, path)
+            _remove(aside)
+        else:
+            os.rename(self.path, path)
+
+
+def _linked(source: str, path: str) -> bool:
+    """Whether `source` could be given the second name `path`; False where the file system has no hard links."""
+    try:
+        os.link(source, path)
+    except FileExistsError as error:
+        raise OutputError(f"{path}: came into being while the result was computed; it is left as it is") from error
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def output_errors(path: str, needed_bytes: int | None = None) -> Iterator[None]:
+    """Turn the system's errors into OutputError naming `path`; for a full disk, what is needed and what is free."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            folder = os.path.dirname(path) or "."
+            need = f"{needed_bytes:,} bytes needed" if needed_bytes else "more space is needed"
+            raise OutputError(
+                f"{path}: {os.strerror(error.errno).lower()}: {need}, {free_bytes(folder):,} free in {folder}; "
+                "nothing was left there; make room or choose another folder"
+            ) from error
+        raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _sync(path: str) -> None:
+    """fsync of a file or folder; file systems that cannot sync a folder are taken as they are."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)
+
+
+def _remove(path: str) -> None:
+    """Remove a file or folder, present or not."""
+    if os.path.isdir(path):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+@atexit.register
+def _remove_pending() -> None:
+    for path in list(_pending):
+        _remove(path)
