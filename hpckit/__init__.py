@@ -25,8 +25,6 @@ _EXPORTS = {
     "UserError": "hpckit.errors",
 }
 
-__all__ = ["__version__", *sorted(_EXPORTS)]
-
 
 def __getattr__(name: str) -> object:
     module = _EXPORTS.get(name)
@@ -38,4 +36,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return ["__version__", *sorted(_EXPORTS)]

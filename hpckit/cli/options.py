@@ -10,7 +10,7 @@ import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from hpckit.errors import UserError
 from hpckit.spmd.launch import launcher_rank
@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}\nsee `{self.prog} --help`", self.prog)
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
         """As argparse does, but an unknown option names the nearest known one."""
         found, rest = self.parse_known_args(args, namespace)
         if rest:
@@ -59,10 +59,11 @@ class Parser(argparse.ArgumentParser):
         if not argument.startswith("-"):
             return f"unexpected argument {argument!r}; quote text that contains spaces"
         known = [option for action in self._actions for option in action.option_strings]
-        near = difflib.get_close_matches(argument.split("=")[0], known, n=1, cutoff=0.5)
-        return f"unknown option {argument.split('=')[0]}" + (f"; did you mean {near[0]}?" if near else "")
+        option = argument.partition("=")[0]
+        near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
+        return f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
-    def print_help(self, file: IO[str] | None = None) -> None:
+    def print_help(self, file: Any = None) -> None:
         if launcher_rank() == 0:
             super().print_help(file)
 
@@ -123,9 +124,7 @@ def reject_limit(text: str) -> RejectLimit:
     """argparse type: "100" or "0.5%" -> RejectLimit."""
     match = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)\s*%", text.strip())
     if match is None or (match.group(2) and float(match.group(2)) > 100):
-        raise argparse.ArgumentTypeError(
-            f"limit {text!r}: expected a number of lines or a percentage, e.g. 100 or 0.5%"
-        )
+        raise argparse.ArgumentTypeError(f"limit {text!r}: expected a count of lines or a percentage, e.g. 100 or 0.5%")
     return RejectLimit(count=int(match.group(1))) if match.group(1) else RejectLimit(share=float(match.group(2)) / 100)
 
 

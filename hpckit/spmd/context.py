@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import time
 import traceback
@@ -20,7 +21,9 @@ from mpi4py import MPI  # noqa: E402 - the settings above must come first
 
 from hpckit.errors import InternalError  # noqa: E402
 from hpckit.spmd import exchange, route  # noqa: E402
+from hpckit.spmd.memory import default_budget_bytes  # noqa: E402
 from hpckit.spmd.profile import Profile  # noqa: E402
+from hpckit.spmd.progress import Progress  # noqa: E402
 
 T = TypeVar("T")
 OPERATIONS = {"sum": MPI.SUM, "min": MPI.MIN, "max": MPI.MAX}
@@ -178,6 +181,14 @@ class Context:
         """Add to the figures of the current phase. Local."""
         self.profile.count(bytes, rows, messages)
 
+    def progress(self, label: str, bytes_total: int, bytes_own: int) -> Progress:
+        """Progress of a scan of `bytes_total` bytes, `bytes_own` of them on this rank; see Progress. Local."""
+        return Progress(self.rank, label, bytes_total, bytes_own)
+
+    def memory_budget(self, asked_bytes: int | None = None) -> int:
+        """Bytes this rank may use: what --memory says, else 70 % of the node's memory over its ranks. Local."""
+        return asked_bytes if asked_bytes is not None else default_budget_bytes(self.node_size)
+
     def write_profile(self, path: str) -> None:
         """Write the profile of all ranks to `path` as JSON. Collective."""
         everyone = self.gather(self.profile.to_dict())
@@ -185,13 +196,11 @@ class Context:
 
     # The end
 
-    def meet(self, message: str) -> Callable[[], bool | None]:
-        """Start to wait for every rank to come here; the returned poll gives None while some are missing, then
-        whether all brought the same message. Not Collective: it is for ranks that fail while others may not."""
-        own = np.frombuffer(_digest(message), np.uint8)
-        gathered = np.zeros((self.size, len(own)), np.uint8)
-        request = self._meeting.Iallgather(own, gathered)
-        return lambda: bool((gathered == own).all()) if request.Test() else None
+    def meet(self) -> Callable[[], bool]:
+        """Start to wait for every rank to call this too; the returned function says whether all have. It is for ranks
+        that fail while others may not, so it does not block and has a communicator of its own."""
+        request = self._meeting.Ibarrier()
+        return lambda: bool(request.Test())
 
     def close(self) -> None:
         """End MPI in order. Collective, and nothing of MPI may be called afterwards."""
@@ -203,6 +212,7 @@ class Context:
     def abort(self, status: int) -> None:
         """End the whole job now with this exit status."""
         time.sleep(0.05)  # let the launcher forward what was just printed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # our message was the last word: MPICH adds one of its own
         MPI.COMM_WORLD.Abort(status)
 
 
@@ -212,12 +222,6 @@ def start(check_world_size: Callable[[int, str], None]) -> Context:
     pa.set_cpu_count(1)  # one compute thread a rank: the ranks are the parallelism
     pa.set_io_thread_count(1)
     return Context(MPI.COMM_WORLD)
-
-
-def _digest(message: str) -> bytes:
-    import hashlib
-
-    return hashlib.blake2b(message.encode(), digest_size=16).digest()
 
 
 def _describe_failure(error: Exception | None, what: str) -> tuple[bytes | None, str, str]:
@@ -235,7 +239,7 @@ def _describe_failure(error: Exception | None, what: str) -> tuple[bytes | None,
 def _agreed_error(failure: tuple[bytes | None, str, str], rank: int | None, own: Exception | None) -> Exception:
     """The error to raise on this rank; `rank` is named in messages unless every rank failed or root acted for all."""
     pickled, text, trace = failure
-    error = own if own is not None else InternalError(text) if pickled is None else pickle.loads(pickled)
+    error: Any = own if own is not None else InternalError(text) if pickled is None else pickle.loads(pickled)
     error.hpckit_agreed = True
     error.hpckit_rank = rank
     error.hpckit_traceback = trace

@@ -41,7 +41,7 @@ def check_world_size(size: int, library: str, environ: Mapping[str, str] | None 
     if found is None or found[1] == size:
         return
     variable, expected = found
-    mpi = "Open MPI" if "Open MPI" in library else "MPICH" if "MPICH" in library else library.split(",")[0].strip()
+    mpi = "Open MPI" if "Open MPI" in library else "MPICH" if "MPICH" in library else library.partition(",")[0].strip()
     if variable == "SLURM_STEP_NUM_TASKS":
         remedy = (
             "use `hpckit run -n N -- …` or this MPI's mpirun inside the allocation"

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
-MEET_TIMEOUT_S = 1.0  # how long a failing rank waits for all others to fail too
-ABORT_TIMEOUT_S = 5.0  # how long the others wait to be ended by root's abort
+MEET_S = 1.0  # how long a failing rank waits for all others to fail too
+MEET_AGREED_S = 10.0  # the same after an agreed error: the others are on their way, cleaning up
+ABORT_TIMEOUT_S = 10.0  # how long the others wait to be ended by root's abort
 STAGGER_S = 0.2  # failing ranks time out one after another, so that the first one's abort silences the rest
 
 _world: Context | None = None
@@ -38,8 +39,8 @@ def world() -> Context:
         os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: our own message is the one to read
         from hpckit.spmd.context import start
 
-        _world = start(check_world_size)
         sys.excepthook = _excepthook
+        _world = start(check_world_size)
     return _world
 
 
@@ -101,41 +102,65 @@ def describe(error: BaseException) -> str:
 
 
 def _leave(status: int, error: BaseException | None = None) -> int:
-    """Say `error` once in the whole job, then end MPI: orderly if every rank comes here alike, else by abort."""
+    """Say `error` once in the whole job and end it with `status`."""
     if _world is None:
         # Before MPI starts, ranks mostly fail alike (a wrong option); a bug is printed by whoever has it.
         if error is not None and (launcher_rank() == 0 or not isinstance(error, UserError)):
             _say(describe(error))
         return status
-    if status == EXIT_OK or getattr(error, "hpckit_agreed", False) or _world.size == 1:
-        if error is not None and _world.is_root:
+    if status == EXIT_OK or _world.size == 1:
+        if error is not None:
             _say(describe(error))
         _world.close()
         return status
-    met = _meet_all(f"{status} {'' if error is None else describe(error)}")
-    if met == "alike":
-        if error is not None and _world.is_root:
-            _say(describe(error))
-        _world.close()
-        return status
-    if met == "different" and not _world.is_root:
-        time.sleep(ABORT_TIMEOUT_S)  # every rank failed; root speaks for all and aborts
-    elif error is not None:
-        if met == "alone" and not hasattr(error, "hpckit_rank"):
-            error.hpckit_rank = _world.rank  # type: ignore[attr-defined]
+    return _abort(_world, status, error)
+
+
+def _abort(context: Context, status: int, error: BaseException | None) -> int:
+    """End a job of several ranks with a status that is not 0.
+
+    Abort is the only way to a sure exit status: a launcher that sees one rank exit with 2 kills those that are about
+    to do the same, and may report the kill instead. Where all ranks fail, they meet first, so that each has cleaned
+    up, and root speaks for all; where some go on, the failing rank speaks and ends the job.
+    """
+    agreed = getattr(error, "hpckit_agreed", False)
+    atexit._run_exitfuncs()  # temporary files: an abort runs no exit functions
+    _flush_stdout()
+    if _all_fail(context, MEET_AGREED_S if agreed else MEET_S + STAGGER_S * min(context.rank, 20)):
+        if not context.is_root:
+            time.sleep(ABORT_TIMEOUT_S)  # root ends us
+            os._exit(status)
+    elif error is not None and not hasattr(error, "hpckit_rank"):
+        error.hpckit_rank = context.rank  # type: ignore[attr-defined]
+    if error is not None:
         _say(describe(error))
-    _world.abort(status)
+    context.abort(status)
     return status
+
+
+def _all_fail(context: Context, timeout_s: float) -> bool:
+    """Whether every rank comes here within the time."""
+    everyone_is_here = context.meet()
+    deadline_s = time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s:
+        if everyone_is_here():
+            return True
+        time.sleep(0.002)
+    return False
 
 
 def _say(message: str) -> None:
     """Write to stderr past any buffering, so that an abort right after cannot lose it."""
+    _flush_stdout()
+    sys.stderr.write(message.rstrip("\n") + "\n")
+    sys.stderr.flush()
+
+
+def _flush_stdout() -> None:
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         silence_stdout()
-    sys.stderr.write(message.rstrip("\n") + "\n")
-    sys.stderr.flush()
 
 
 def silence_stdout() -> None:
@@ -143,16 +168,3 @@ def silence_stdout() -> None:
     devnull = os.open(os.devnull, os.O_WRONLY)
     os.dup2(devnull, sys.stdout.fileno())
     os.close(devnull)
-
-
-def _meet_all(message: str) -> str:
-    """Wait a little for every rank to fail: "alike" if all say `message`, "different", or "alone" if some go on."""
-    assert _world is not None
-    poll = _world.meet(message)
-    deadline = time.monotonic() + MEET_TIMEOUT_S + STAGGER_S * min(_world.rank, 20)
-    while time.monotonic() < deadline:
-        alike = poll()
-        if alike is not None:
-            return "alike" if alike else "different"
-        time.sleep(0.005)
-    return "alone"
