@@ -49,7 +49,7 @@ def find_launcher(python: str = sys.executable, path: str | None = None) -> Laun
         if found:
             return identify(found)
     raise LaunchError(
-        f"no mpirun in {beside} nor on PATH; install one with `pip install 'hpckit[mpich]'` or load the cluster's module"
+        f"no mpirun in {beside} nor on PATH; `pip install 'hpckit[mpich]'` brings one, or load the cluster's module"
     )
 
 
