@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,7 +45,11 @@ class Literal(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Call(Expr):
-    """A scalar function or operator by its canonical name, e.g. "+", "and", "lower", "case", "in"."""
+    """A scalar function or operator by its canonical name, e.g. "+", "and", "lower", "case", "in".
+
+    Operators: + - * / // % = <> < <= > >= and or not (n-ary and/or). "neg", "is_null", "is_not_null", "is_distinct",
+    "is_not_distinct"; "in" takes the value, then the list; "case" takes condition, value, condition, value, …, else.
+    """
 
     name: str
     args: tuple[Expr, ...]
@@ -84,3 +88,37 @@ class AggCall(Expr):
     @property
     def children(self) -> tuple[Expr, ...]:
         return self.args + ((self.filter,) if self.filter is not None else ())
+
+
+def rebuild(expr: Expr, children: Sequence[Expr]) -> Expr:
+    """The same node over other children (as many as it has)."""
+    if isinstance(expr, Call):
+        return Call(expr.name, tuple(children))
+    if isinstance(expr, Cast):
+        return Cast(children[0], expr.type, expr.lenient)
+    if isinstance(expr, AggCall):
+        condition = children[len(expr.args)] if expr.filter is not None else None
+        return AggCall(expr.name, tuple(children[: len(expr.args)]), condition, expr.fraction)
+    return expr
+
+
+def substitute(expr: Expr, columns: Mapping[str, Expr]) -> Expr:
+    """`expr` with every column that `columns` names replaced by what it stands for."""
+    if isinstance(expr, Column):
+        return columns.get(expr.name, expr)
+    if not expr.children:
+        return expr
+    return rebuild(expr, [substitute(child, columns) for child in expr.children])
+
+
+def conjuncts(expr: Expr) -> list[Expr]:
+    """The conditions that AND joins in `expr`, in order."""
+    if isinstance(expr, Call) and expr.name == "and":
+        return [part for arg in expr.args for part in conjuncts(arg)]
+    return [expr]
+
+
+def conjunction(parts: Sequence[Expr]) -> Expr:
+    """All of `parts` (at least one) joined by one n-ary AND; they are evaluated in this order."""
+    flat = [piece for part in parts for piece in conjuncts(part)]
+    return flat[0] if len(flat) == 1 else Call("and", tuple(flat))
