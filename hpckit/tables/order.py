@@ -1,0 +1,142 @@
+"""ORDER BY: sorting a table here, its first k rows, and the rows of all ranks in one global order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hpckit.tables.order_keys import Key, as_keys, is_text, key_words, number_words, one_array, permutation, smallest
+from hpckit.tables.order_split import cuts
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
+
+Keys = list[Key] | list[tuple[str, bool, bool]]
+
+ROOT_ROWS_MAX = 1 << 16
+TAKE_ROWS = 1 << 20
+
+
+def sort_table(table: pa.Table, keys: Keys) -> pa.Table:
+    """The rows of `table` by `keys` [(column, descending, nulls_first), …], stable, in DuckDB's order. Local."""
+    keys = as_keys(keys, table.schema)
+    return take(table, permutation(key_words(table, keys), table.num_rows))
+
+
+def top_k(table: pa.Table, keys: Keys, k: int) -> pa.Table:
+    """The first `k` rows of sort_table(table, keys). Local."""
+    keys = as_keys(keys, table.schema)
+    return take(table, smallest(key_words(table, keys), table.num_rows, k))
+
+
+def take(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """These rows of `table`, in chunks of at most 2^20 rows."""
+    if table.num_columns == 0 or len(rows) == 0:
+        return table.slice(0, len(rows))
+    table = table.combine_chunks()
+    if len(rows) == table.num_rows and (rows == np.arange(len(rows))).all():
+        return table
+    pieces = [table.take(pa.array(rows[i : i + TAKE_ROWS])) for i in range(0, len(rows), TAKE_ROWS)]
+    return pa.concat_tables(pieces)
+
+
+class TopK:
+    """The first `k` rows by `keys` of rows that come in any number of pieces: a mergeable state of O(k) rows.
+
+    Ties between pieces keep the order of arrival; for an answer that does not depend on it, the last key must make
+    the rows differ (a position, for example).
+    """
+
+    def __init__(self, schema: pa.Schema, keys: Keys, k: int) -> None:
+        self.schema = schema
+        self.keys = as_keys(keys, schema)
+        self.k = k
+        self._held: list[pa.Table] = []
+        self._held_rows = 0
+        self._bound: pa.Scalar | None = None  # first key of the k-th row once k rows are known
+        self._has_bound = False
+
+    def update(self, table: pa.Table) -> None:
+        """Take rows into account."""
+        if self.k <= 0 or table.num_rows == 0:
+            return
+        if self._has_bound and self.keys:
+            table = table.filter(pa.array(self._candidates(table)))
+            if table.num_rows == 0:
+                return
+        self._held.append(table)
+        self._held_rows += table.num_rows
+        if self._held_rows >= max(2 * self.k, ROOT_ROWS_MAX):
+            self._cut()
+
+    def merge(self, other: TopK) -> None:
+        """Take the rows of another state into account; `other` stays as it is."""
+        for table in other._held:
+            self.update(table)
+
+    def finish(self) -> pa.Table:
+        """The first k rows in order. More rows may follow."""
+        self._cut()
+        return self._held[0] if self._held else self.schema.empty_table()
+
+    def _cut(self) -> None:
+        """Reduce what is held to k rows and learn the bound that later rows have to beat."""
+        if not self._held:
+            return
+        kept = top_k(pa.concat_tables(self._held), self.keys, self.k)
+        self._held, self._held_rows = [kept], kept.num_rows
+        if kept.num_rows == self.k and self.keys:
+            self._bound = one_array(kept.column(self.keys[0].name).slice(self.k - 1, 1))
+            self._has_bound = True
+
+    def _candidates(self, table: pa.Table) -> np.ndarray:
+        """Mask of rows whose first key does not come after that of the k-th row."""
+        key = self.keys[0]
+        assert self._bound is not None
+        array = one_array(table.column(key.name))
+        is_null = array.is_null().to_numpy(zero_copy_only=False)
+        if self._bound.null_count:
+            return is_null if key.nulls_first else np.ones(len(array), bool)
+        if is_text(array.type):
+            compare = pc.greater_equal if key.descending else pc.less_equal
+            better = compare(array, self._bound[0]).fill_null(False).to_numpy(zero_copy_only=False)
+        else:
+            words, bound = number_words(array), number_words(self._bound)[0]
+            better = words >= bound if key.descending else words <= bound
+        return np.where(is_null, key.nulls_first, better)
+
+
+def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | None = None, offset: int = 0) -> pa.Table:
+    """The rows of all ranks in global order by `keys`, then OFFSET and LIMIT: rank r gets the r-th range. Collective.
+
+    The last keys must make the order total, so that it does not depend on which rank held a row. Every rank first
+    cuts its rows to offset + limit. Up to 65,536 rows in total are sorted on root (the other ranks get none); more go
+    by sample sort: sorted here, split at rows whose exact global rank is known, exchanged, sorted again. A rank
+    ends with about 1/size of the rows, in total order, whatever their distribution.
+    """
+    with ctx.agreed("sorting rows"):
+        ordered = as_keys(keys, table.schema)
+        mine = table if limit is None else top_k(table, ordered, min(limit + offset, table.num_rows))
+    total_rows = ctx.allreduce(mine.num_rows, "sum")
+    if total_rows <= ROOT_ROWS_MAX or ctx.size == 1:
+        gathered = ctx.gather_table(mine, root=0)
+        with ctx.agreed("sorting rows"):
+            result = sort_table(gathered, ordered) if gathered is not None else mine.slice(0, 0)
+    else:
+        with ctx.agreed("sorting rows"):
+            mine = sort_table(mine, ordered)
+        ends = cuts(ctx, mine, ordered, total_rows)
+        destinations = np.repeat(np.arange(ctx.size, dtype=np.int32), np.diff(ends, prepend=0))
+        received = ctx.exchange(mine, destinations)
+        del mine
+        with ctx.agreed("sorting rows"):
+            result = sort_table(received, ordered)
+    if limit is None and offset == 0:
+        return result
+    before = ctx.exscan_sum(result.num_rows)
+    begin = min(max(offset - before, 0), result.num_rows)
+    end = result.num_rows if limit is None else min(max(offset + limit - before, begin), result.num_rows)
+    return result.slice(begin, end - begin)
