@@ -18,6 +18,7 @@
 #define SCAN_PARTS_MAX 6
 #define SCAN_NULLS_MAX 4
 #define SCAN_START_MAX 48
+#define SCAN_PROGRAMS_MAX 8
 
 enum { MODE_PATTERN = 1, MODE_CSV, MODE_JSON, MODE_LOGFMT };
 
@@ -83,8 +84,11 @@ typedef struct { int64_t offset, length; int32_t reason, field; int64_t lines, a
 typedef struct { const uint8_t *bytes; int32_t length; int32_t child; } scan_key; /* child: subtree of a nested object */
 
 typedef struct {
-    int32_t mode, step_count, field_count;
-    scan_step *steps;
+    int32_t mode, field_count;
+    scan_step *steps;       /* all programs, one after the other; program k ends before program_stop[k] */
+    int32_t program_count, program_stop[SCAN_PROGRAMS_MAX];
+    int32_t *absent;        /* fields that program k may leave out: absent[absent_stop[k - 1] .. absent_stop[k]) */
+    int32_t absent_stop[SCAN_PROGRAMS_MAX];
     uint8_t delimiter, quoting, ragged;
     int32_t key_count; /* JSON, LOGFMT: key of field i */
     scan_bytes *keys;

@@ -11,6 +11,11 @@ from libc.string cimport memcpy, memset
 
 import numpy as np
 
+cdef extern from "Python.h":
+    ctypedef struct PyObject
+    PyObject *PyList_GET_ITEM(object array, Py_ssize_t i)
+    Py_ssize_t Py_REFCNT(PyObject *item)
+
 cdef extern from "scan_isa.h" nogil:
     enum:
         SCAN_LITERAL_MAX
@@ -18,6 +23,7 @@ cdef extern from "scan_isa.h" nogil:
         SCAN_PARTS_MAX
         SCAN_NULLS_MAX
         SCAN_START_MAX
+        SCAN_PROGRAMS_MAX
         SCAN_PADDING
         TIME_OPS_MAX
         TIME_MEMO_MAX
@@ -70,8 +76,12 @@ cdef extern from "scan_isa.h" nogil:
         int32_t reason, field
         int64_t lines, at
     ctypedef struct scan_state:
-        int32_t mode, step_count, field_count
+        int32_t mode, field_count
         scan_step *steps
+        int32_t program_count
+        int32_t program_stop[8]
+        int32_t *absent
+        int32_t absent_stop[8]
         uint8_t delimiter, quoting, ragged
         int32_t key_count, nested
         scan_bytes *keys
@@ -109,6 +119,7 @@ PADDING = SCAN_PADDING
 NEED_DATA, DONE, ROWS_FULL, REJECTS_FULL, DICTIONARY_FULL, TEXT_FULL, NO_MEMORY = range(7)
 REASONS = ("good", "literal", "field_end", "int", "float", "time", "bool", "utf8", "json", "too_few", "too_many", "quote",
            "too_long", "orphan", "escape", "trailing")
+REJECT_DTYPE = np.dtype([("offset", "i8"), ("length", "i8"), ("reason", "i4"), ("field", "i4"), ("lines", "i8"), ("at", "i8")])
 STEP_KINDS = {"literal": 1, "field": 2, "rest": 3, "spaces": 4, "optional": 5, "run": 6, "quoted": 7, "end": 8}
 VALUE_KINDS = {"int": 1, "float": 2, "time": 3, "coded": 4, "text": 5, "bool": 6}
 ATOM_KINDS = {"in": 1, "prefix": 2, "suffix": 3, "contains": 4, "int": 5, "float": 6, "time": 7, "null": 8}
@@ -238,12 +249,13 @@ cdef class Scanner:
     def __cinit__(self):
         memset(&self.state, 0, sizeof(scan_state))
 
-    def __init__(self, *, mode, field_count, steps=(), columns=(), terms=(), keys=(), nested=False, delimiter=b",",
+    def __init__(self, *, mode, field_count, programs=(), columns=(), terms=(), keys=(), nested=False, delimiter=b",",
                  quoting=True, ragged=False, record_start="", row_capacity=32768, reject_capacity=4096,
                  max_record=16 << 20, text_capacity=8 << 20, level=None):
         """
         mode          1 pattern, 2 csv, 3 json, 4 logfmt
-        steps         (kind, field, skip, min_width, fixed_width, or_end, blank, literals)
+        programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals) and the fields that
+                      each may leave out; the first program that fits a record cuts it
         columns       dicts: field, kind, null, time (TimeParser), parts, byte_array
         terms         lists of atoms (kind, op, negate, column dict, value)
         """
@@ -261,10 +273,9 @@ cdef class Scanner:
         self.state.max_record = max_record
         self.state.row_capacity = row_capacity
         self.state.reject_capacity = reject_capacity
-        self._allocate(field_count, len(steps), len(columns), keys)
+        self._allocate(field_count, programs, len(columns), keys)
         self.state.nested = nested
-        for i, step in enumerate(steps):
-            self._set_step(&self.state.steps[i], step)
+        self._set_programs(programs)
         self._set_record_start(record_start)
         self.column_kinds = [c["kind"] for c in columns]
         self.dictionaries = [None] * len(columns)
@@ -281,26 +292,43 @@ cdef class Scanner:
         cdef int32_t i
         for i in range(self.state.atom_count):
             free(self.state.atoms[i].set)
-        for pointer in (<size_t>self.state.steps, <size_t>self.state.columns, <size_t>self.state.keys, <size_t>self.state.atoms,
+        for pointer in (<size_t>self.state.steps, <size_t>self.state.absent, <size_t>self.state.columns, <size_t>self.state.keys, <size_t>self.state.atoms,
                         <size_t>self.state.term_stop, <size_t>self.state.start, <size_t>self.state.length,
                         <size_t>self.state.flags, <size_t>self.state.scratch):
             free(<void *><size_t>pointer)
 
-    def _allocate(self, field_count, step_count, column_count, keys):
-        self.state.step_count = step_count
+    def _allocate(self, field_count, programs, column_count, keys):
+        step_count = sum(len(steps) for steps, _ in programs)
+        absent_count = sum(len(absent) for _, absent in programs)
         self.state.column_count = column_count
         self.state.key_count = len(keys)
         self.state.steps = <scan_step *>calloc(step_count + 1, sizeof(scan_step))
         self.state.columns = <scan_column *>calloc(column_count + 1, sizeof(scan_column))
         self.state.keys = <scan_bytes *>calloc(len(keys) + 1, sizeof(scan_bytes))
+        self.state.absent = <int32_t *>calloc(absent_count + 1, sizeof(int32_t))
         self.state.start = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
         self.state.length = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
         self.state.flags = <uint8_t *>calloc(field_count + 1, 1)
-        if not (self.state.steps and self.state.columns and self.state.keys and self.state.start and self.state.length
+        if not (self.state.steps and self.state.absent and self.state.columns and self.state.keys and self.state.start and self.state.length
                 and self.state.flags):
             raise MemoryError("no memory for a scan")
         for i, key in enumerate(keys):
             self._set_bytes(&self.state.keys[i], key)
+
+    def _set_programs(self, programs):
+        if len(programs) > SCAN_PROGRAMS_MAX:
+            raise ValueError(f"{len(programs)} step programs, at most {SCAN_PROGRAMS_MAX} are possible")
+        i = a = 0
+        for k, (steps, absent) in enumerate(programs):
+            for step in steps:
+                self._set_step(&self.state.steps[i], step)
+                i += 1
+            for field in absent:
+                self.state.absent[a] = field
+                a += 1
+            self.state.program_stop[k] = i
+            self.state.absent_stop[k] = a
+        self.state.program_count = len(programs)
 
     cdef _set_bytes(self, scan_bytes *target, bytes value):
         self.keep.append(value)
@@ -398,11 +426,11 @@ cdef class Scanner:
 
     def _array(self, shape, dtype):
         """A buffer nobody else holds any more, or a fresh one: first touch of new pages costs more than the fill."""
-        import sys
+        cdef Py_ssize_t i
         free_list = self.pool.setdefault((shape, dtype), [])
-        for array in free_list:
-            if sys.getrefcount(array) == 3:  # the list, the loop, the call
-                return array
+        for i in range(len(free_list)):
+            if Py_REFCNT(PyList_GET_ITEM(free_list, i)) == 1:  # only the list holds it: no batch, no view of one
+                return free_list[i]
         array = np.empty(shape, dtype)
         if len(free_list) < 8:
             free_list.append(array)
@@ -498,13 +526,8 @@ cdef class Scanner:
         return offsets, columns
 
     def take_rejects(self):
-        """Rejected records since the last call: (offset, length, reason, field, lines, at)."""
-        out = []
-        cdef int64_t i
-        cdef scan_reject *r
-        for i in range(self.state.reject_count):
-            r = &self.state.rejects[i]
-            out.append((r.offset, r.length, REASONS[r.reason], r.field, r.lines, r.at))
+        """Rejected records since the last call, a structured array of REJECT_DTYPE."""
+        out = self.reject_bytes.view(REJECT_DTYPE)[:self.state.reject_count].copy()
         self.state.reject_count = 0
         return out
 

@@ -93,11 +93,12 @@ TARGET static inline const uint8_t *ISA(split_run)(scan_state *s, const scan_ste
     return p;
 }
 
-/* Cut a record by the steps of a pattern. `line_end` bounds all fields but the last, which takes the continuation too. */
-TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const uint8_t *line_end, const uint8_t *end) {
+/* Cut a record by steps [i, stop). `line_end` bounds all fields but a REST, which takes the continuation too. */
+TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const uint8_t *record, const uint8_t *line_end,
+                                 const uint8_t *end) {
     const uint8_t *p = record, *q;
     int escaped;
-    for (int32_t i = 0; i < s->step_count; i++) {
+    for (; i < stop; i++) {
         const scan_step *step = &s->steps[i];
         switch (step->kind) {
         case STEP_RUN:
@@ -112,6 +113,7 @@ TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const
             break;
         case STEP_LITERAL:
             if (!starts_with(p, line_end, &step->literal[0])) return scan_fail(s, BAD_LITERAL, i, p - record);
+            ISA(set_range)(s, step->field, p - record, p + step->literal[0].length - record, 0);
             p += step->literal[0].length;
             break;
         case STEP_QUOTED:
@@ -128,11 +130,7 @@ TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const
             while (p < line_end && *p == ' ') p++;
             break;
         case STEP_OPTIONAL:
-            if (!starts_with(p, line_end, &step->literal[0])) {
-                for (int32_t k = i + 1; k <= i + step->skip; k++)
-                    if (s->steps[k].kind != STEP_LITERAL && s->steps[k].field >= 0) s->flags[s->steps[k].field] = FLAG_ABSENT;
-                i += step->skip;
-            }
+            if (!starts_with(p, line_end, &step->literal[0])) i += step->skip;
             break;
         case STEP_END:
             if (p < line_end) return scan_fail(s, BAD_TRAILING, -1, p - record);
@@ -140,6 +138,21 @@ TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const
         }
     }
     return GOOD;
+}
+
+/* Cut a record by the first program that fits; the reason is that of the first. */
+TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const uint8_t *line_end, const uint8_t *end) {
+    int bad = GOOD;
+    int32_t field = 0, i = 0, a = 0;
+    int64_t at = 0;
+    for (int32_t k = 0; k < s->program_count; k++) {
+        for (; a < s->absent_stop[k]; a++) s->flags[s->absent[a]] = FLAG_ABSENT;
+        int status = ISA(run_steps)(s, i, s->program_stop[k], record, line_end, end);
+        if (status == GOOD) return GOOD;
+        if (!k) { bad = status; field = s->bad_field; at = s->bad_at; }
+        i = s->program_stop[k];
+    }
+    return bad ? scan_fail(s, bad, field, at) : GOOD;
 }
 
 TARGET static int ISA(split_csv)(scan_state *s, const uint8_t *record, const uint8_t *end) {

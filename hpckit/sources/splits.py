@@ -1,0 +1,51 @@
+"""Splits: the deterministic pieces of the input, and how they are dealt to the ranks."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpckit.sources.files import InputFile
+
+DEFAULT_SPLIT_BYTES = 64 << 20
+POSITION_BITS = 44  # a row's position is file number << 44 | byte offset: files up to 16 TiB
+COMPRESSION_RATIO = 6  # a compressed byte costs about as much as this many plain ones
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Bytes [begin, end) of file number `file`; a compressed file is one split, `end` its compressed size.
+
+    `ordinal` is its place in the order of the input.
+    """
+
+    ordinal: int
+    file: int
+    begin: int
+    end: int
+    weight: int
+
+
+def make_splits(files: Sequence[InputFile], split_bytes: int = DEFAULT_SPLIT_BYTES) -> list[Split]:
+    """All splits of the files, a function of the input alone. An empty file has none."""
+    splits: list[Split] = []
+    for number, file in enumerate(files):
+        if file.compression:
+            splits.append(Split(len(splits), number, 0, file.size, max(1, file.size * COMPRESSION_RATIO)))
+            continue
+        for begin in range(0, file.size, split_bytes):
+            end = min(begin + split_bytes, file.size)
+            splits.append(Split(len(splits), number, begin, end, end - begin))
+    return splits
+
+
+def deal(weights: Sequence[int], size: int) -> list[list[int]]:
+    """Indices of the pieces for each of `size` ranks: heaviest first to the least loaded (Graham 1969), each ascending."""
+    shares: list[list[int]] = [[] for _ in range(size)]
+    loads = [(0, rank) for rank in range(size)]
+    for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
+        load, rank = heapq.heappop(loads)
+        shares[rank].append(index)
+        heapq.heappush(loads, (load + weights[index], rank))
+    return [sorted(share) for share in shares]
