@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hpckit.errors import EXIT_INTERNAL, EXIT_OK, UserError
+from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, UserError
 from hpckit.spmd.launch import check_world_size, launcher_rank
 
 if TYPE_CHECKING:
@@ -95,6 +95,8 @@ def describe(error: BaseException) -> str:
     if isinstance(error, UserError):
         where = f" (rank {rank})" if rank is not None and _world is not None and _world.size > 1 else ""
         return f"{getattr(error, 'prog', 'hpckit')}: error: {error}{where}"
+    if isinstance(error, Interrupted):
+        return f"hpckit: {error}"
     trace = getattr(error, "hpckit_traceback", None) or "".join(traceback.format_exception(error))
     if rank is None and _world is not None:
         rank = _world.rank
