@@ -16,6 +16,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("records")
 
 
+@pytest.mark.suite
 @pytest.mark.timeout(SUITE_TIMEOUT_S + 30)
 @pytest.mark.parametrize("ranks", RANKS)
 def test_suite_under_mpirun(ranks: int, records: Path, tmp_path: Path) -> None:
@@ -34,6 +35,7 @@ def test_suite_under_mpirun(ranks: int, records: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.suite
 def test_records_are_equal_at_all_rank_counts(records: Path) -> None:
     kept = {n: (records / f"n{n}.txt").read_text().splitlines() for n in RANKS if (records / f"n{n}.txt").exists()}
     if len(kept) < len(RANKS):
