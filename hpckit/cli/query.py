@@ -1,0 +1,205 @@
+"""`hpckit query`: SQL over logs and tables, on one process or on all ranks of an mpirun."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpckit.cli.options import Parser, RejectLimit, UsageError, positive, reject_limit, size
+
+if TYPE_CHECKING:
+    from hpckit.sources.counts import LineCounts
+    from hpckit.spmd.context import Context
+    from hpckit.sql.run import Prepared
+    from hpckit.tables.execute import Outcome, RunOptions
+
+SHOWN_ROWS = 100
+
+
+def parser() -> Parser:
+    """The options of `hpckit query`."""
+    options = Parser(
+        "query",
+        "Run SQL (DuckDB's dialect) over logs, CSV, JSON lines, Parquet, Arrow and HDF5. On N ranks the input is split\n"
+        "among them and the answer is the same to the byte. FROM takes read_logs('PATH', 'FORMAT'), read_csv, read_json,\n"
+        "read_parquet, read_hdf5(PATH, DATASET) or 'file.parquet'; paths may be globs or lists. Several statements\n"
+        "over one input read it once. Every source also has the columns _file, _offset and _raw.",
+        examples=[
+            (
+                "hpckit query \"SELECT level, count(*) AS n FROM read_logs('bgl.log', 'bgl') GROUP BY level\"",
+                "messages by severity, on one process",
+            ),
+            (
+                "mpirun -n 4 hpckit query -f report.sql --output report/ --rejects bad.jsonl --max-rejects 1%",
+                "all statements of a file over one reading of the input: report/1.parquet, 2.parquet, …",
+            ),
+            (
+                "hpckit query \"SELECT * FROM read_logs('app.log', '{time:%Y-%m-%d %H:%M:%S} {level} {message:rest}')"
+                " WHERE level = 'ERROR'\" --output errors.csv",
+                "a format of your own, written in place",
+            ),
+            ("hpckit query \"DESCRIBE read_logs('x.log', 'syslog')\"", "the columns and their types"),
+        ],
+    )
+    options.add_argument("sql", nargs="?", metavar="SQL", help="one or more statements, separated by ;")
+    options.add_argument("-f", "--file", metavar="FILE", help="read the statements from FILE (- for standard input)")
+    output = options.add_argument_group("output")
+    output.add_argument(
+        "-o", "--output", metavar="PATH", help="by its ending: .csv .tsv .jsonl .parquet .arrow .h5; PATH/ is a folder"
+    )
+    output.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    output.add_argument("--rejects", metavar="PATH", help="write rejected records with file, offset and reason (.jsonl, .csv, …)")
+    output.add_argument(
+        "--max-rejects", type=reject_limit, metavar="N|P%", help="fail when more lines are rejected (default: never)"
+    )
+    _add_reading(options)
+    running = options.add_argument_group("running")
+    running.add_argument("--memory", type=size, metavar="SIZE", help="per rank (default: 70 %% of the node's over its ranks)")
+    running.add_argument("--scratch", metavar="DIR", help="where to spill (default: $SLURM_TMPDIR, $TMPDIR or /tmp)")
+    running.add_argument("--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)")
+    running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+    return options
+
+
+def _add_reading(options: Parser) -> None:
+    reading = options.add_argument_group("reading text")
+    reading.add_argument("--format-file", metavar="F", help="TOML with a log format of your own")
+    reading.add_argument("--timezone", metavar="Z", default="", help="zone of times that carry none (default UTC)")
+    reading.add_argument("--year", type=positive, metavar="Y", help="year of times without one (default: from the file's date)")
+    reading.add_argument("--validate", choices=["all", "used"], default="used", help="check all fields, or those the query uses")
+    reading.add_argument("--split-size", type=size, default=64 << 20, metavar="SIZE", help="bytes dealt at a time (default 64MiB)")
+    reading.add_argument("--max-line", type=size, default=16 << 20, metavar="SIZE", help="longer records are rejected (default 16MiB)")
+
+
+def run_options(args: argparse.Namespace) -> RunOptions:
+    """The parsed options as the executor takes them."""
+    from hpckit.sources.base import ReadOptions
+    from hpckit.tables.execute import RunOptions
+
+    limit: RejectLimit | None = args.max_rejects
+    read = ReadOptions(
+        split_bytes=max(args.split_size, 1),
+        max_line_bytes=max(args.max_line, 1),
+        validate_all=args.validate == "all",
+        keep_rejects=bool(args.rejects),
+        max_rejects=limit.count if limit else None,
+        time_zone=args.timezone,
+        year=args.year,
+        format_file=args.format_file or "",
+    )
+    return RunOptions(read, args.memory, scratch_folder(args.scratch), progress=not args.quiet)
+
+
+def scratch_folder(asked: str | None) -> Path:
+    """Where to spill: the option, or the node-local folder that the batch system or the user names."""
+    return Path(asked or os.environ.get("SLURM_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+
+
+def main(argv: list[str]) -> int:
+    """Run the statements and write their results. Collective."""
+    args = parser().parse_args(argv)
+    if (args.sql is None) == (args.file is None):
+        raise UsageError("give the SQL either as an argument or with -f FILE", "hpckit query")
+    from hpckit.spmd import world
+
+    ctx = world()
+    start_s = time.monotonic()
+    options = run_options(args)
+    text = args.sql if args.sql is not None else ctx.on_root(_read_script, args.file)
+    from hpckit.sql.run import prepare, run_script
+
+    with ctx.phase("plan"):
+        prepared = prepare(ctx, text, options)
+        paths = ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
+    outcome = run_script(ctx, prepared, options)
+    _check_rejects(args.max_rejects, outcome.counts)
+    with ctx.phase("output"):
+        _write(ctx, prepared, outcome, paths, args.overwrite)
+        if args.rejects:
+            _write_rejects(ctx, outcome, args.rejects, options, args.overwrite)
+    if ctx.is_root and not args.quiet:
+        _summarise(outcome.counts, paths, time.monotonic() - start_s)
+    if args.profile:
+        ctx.write_profile(args.profile)
+    return 0
+
+
+def _read_script(path: str) -> str:
+    from hpckit.errors import InputError
+
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: the statements cannot be read: {error}") from None
+
+
+def check_outputs(prepared: Prepared, output: str | None, rejects: str | None, overwrite: bool) -> list[str | None]:
+    """The output path of each statement (None: standard output), checked before any work is done. Local."""
+    from hpckit.errors import OutputError
+    from hpckit.sinks import check_target
+
+    count = len(prepared.plans)
+    paths: list[str | None] = [plan.output for plan in prepared.plans]
+    if output:
+        unnamed = [i for i, path in enumerate(paths) if path is None]
+        if output.endswith("/") or len(unnamed) > 1:
+            Path(output).mkdir(parents=True, exist_ok=True)
+            for i in unnamed:
+                paths[i] = os.path.join(output, f"{i + 1}.parquet")
+        elif unnamed:
+            paths[unnamed[0]] = output
+    named = [path for path in [*paths, rejects] if path is not None]
+    for path in named:
+        check_target(path, overwrite)
+    if len(set(named)) < len(named):
+        twice = next(path for path in named if named.count(path) > 1)
+        raise OutputError(f"{twice}: named for two outputs of {count} statements; give each its own path")
+    return paths
+
+
+def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
+    from hpckit.errors import TooManyRejectsError
+
+    if limit is not None and limit.exceeded_by(counts.rejected, counts.lines):
+        raise TooManyRejectsError(f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them")
+
+
+def _write(ctx: Context, prepared: Prepared, outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:
+    from hpckit.sinks import write
+    from hpckit.sinks.terminal import show
+
+    several = len(paths) > 1
+    for number, (result, path) in enumerate(zip(outcome.results, paths, strict=True)):
+        if path is not None:
+            write(ctx, result.spool, path, overwrite)
+        else:
+            if several and ctx.is_root and sys.stdout.isatty():
+                print(f"{number + 1}: {' '.join(prepared.texts[number].split())}", flush=True)
+            show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
+            if several and ctx.is_root:
+                print(flush=True)
+        result.spool.close()
+
+
+def _write_rejects(ctx: Context, outcome: Outcome, path: str, options: RunOptions, overwrite: bool) -> None:
+    import pyarrow as pa
+
+    from hpckit.sinks import write
+    from hpckit.sources.scan import REJECT_SCHEMA
+    from hpckit.tables.spool import Spool
+
+    spool = Spool(REJECT_SCHEMA, options.scratch, 64 << 20)
+    with ctx.agreed("storing rejects"):
+        for ordinal, rows in outcome.rejects:
+            spool.append(ordinal, pa.Table.from_batches([rows]))
+    write(ctx, spool, path, overwrite)
+    spool.close()
+
+
+def _summarise(counts: LineCounts, paths: list[str | None], elapsed_s: float) -> None:
+    written = "".join(f"\nhpckit: wrote {path}" for path in paths if path is not None)
+    print(f"hpckit: {counts.summary()}; {elapsed_s:.2f} s{written}", file=sys.stderr, flush=True)
