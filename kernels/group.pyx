@@ -99,7 +99,7 @@ cdef class GroupTable:
 
 
 def gather_ids(const int32_t[::1] codes, const int32_t[::1] known, int32_t[::1] out):
-    """out[i] = known[codes[i] + 1], so that code -1 (NULL) reads known[0]; returns how many of them are negative.
+    """out[i] = known[codes[i] + 1], so that code -1 (NULL) reads known[0]; returns how many of them are -2 (unknown).
 
     Raises IndexError if a code lies outside -1 … len(known) - 2.
     """
@@ -119,7 +119,7 @@ def gather_ids(const int32_t[::1] codes, const int32_t[::1] known, int32_t[::1] 
                 break
             value = known[at]
             out[i] = value
-            misses += value < 0
+            misses += value == -2
     if bad:
         raise IndexError(f"row {i}: code {codes[i]} in a dictionary of {known.shape[0] - 1} entries")
     return misses

@@ -5,8 +5,8 @@
 entry a group and is updated in place.
 """
 
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint64_t
-from libc.string cimport memcmp
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memcmp, memcpy
 
 
 cdef int _check(int64_t n, const uint8_t[::1] use, int64_t values) except -1:
@@ -173,3 +173,60 @@ def keep_extreme_strings(const int32_t[::1] ids, const int32_t[::1] codes, const
                 if order == 0 or (order > 0) != largest:
                     continue
             best[ids[i]] = codes[i]
+
+
+def take_strings(const int64_t[::1] offsets, const uint8_t[::1] data, const int32_t[::1] codes, int64_t[::1] starts,
+                 uint8_t[::1] out):
+    """Entries `codes` (all >= 0) of (offsets, data), one after another.
+
+    Called twice: with an empty `out` it fills `starts` (len(codes) + 1 offsets), then it copies the bytes.
+    """
+    cdef int64_t i, size, at
+    cdef bint bad = False
+    if starts.shape[0] != codes.shape[0] + 1:
+        raise ValueError(f"{starts.shape[0]} offsets for {codes.shape[0]} strings")
+    if out.shape[0] == 0:
+        starts[0] = 0
+        with nogil:
+            for i in range(codes.shape[0]):
+                if codes[i] < 0 or codes[i] >= offsets.shape[0] - 1:
+                    bad = True
+                    break
+                starts[i + 1] = starts[i] + offsets[codes[i] + 1] - offsets[codes[i]]
+        if bad:
+            raise IndexError(f"row {i}: code {codes[i]} in a dictionary of {offsets.shape[0] - 1} entries")
+        return
+    if out.shape[0] < starts[codes.shape[0]]:
+        raise ValueError(f"room for {out.shape[0]} bytes, expected {starts[codes.shape[0]]}")
+    with nogil:
+        for i in range(codes.shape[0]):
+            at = offsets[codes[i]]
+            size = offsets[codes[i] + 1] - at
+            if size:
+                memcpy(&out[starts[i]], &data[at], <size_t>size)
+
+
+def pack_pairs(const int32_t[::1] ids, const int64_t[::1] words, const uint8_t[::1] use, int64_t[::1] out):
+    """out = (id << 32 | word as int32) of the rows in use; returns their number, or -1 if a word is no int32."""
+    cdef int64_t i, count = 0, n = ids.shape[0]
+    cdef bint fits = True
+    _check(n, use, words.shape[0])
+    _check(n, None, out.shape[0])
+    with nogil:
+        for i in range(n):
+            # branch-free: a row not in use is overwritten by the next one
+            out[count] = (<int64_t>ids[i] << 32) | <int64_t><uint32_t>words[i]
+            if use is None or use[i]:
+                count += 1
+                fits &= words[i] == <int32_t>words[i]
+    return count if fits else -1
+
+
+def mark_pairs(const int32_t[::1] ids, const int32_t[::1] codes, uint8_t[::1] bits, int64_t row_bytes):
+    """Sets bit codes[i] of row ids[i] (row_bytes each) of `bits`; rows with code -1 are passed over."""
+    cdef int64_t i, n = ids.shape[0]
+    _check(n, None, codes.shape[0])
+    with nogil:
+        for i in range(n):
+            if codes[i] >= 0:
+                bits[ids[i] * row_bytes + (codes[i] >> 3)] |= <uint8_t>(1 << (codes[i] & 7))

@@ -7,17 +7,42 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from hpckit._kernels import reduce as kernel
 from hpckit._kernels.group import gather_ids
 from hpckit._kernels.intern import Interner
 
 if TYPE_CHECKING:
-    from hpckit.tables.columns import Coded, Column
+    from hpckit.tables.columns import Column
 
+UNKNOWN = -2
 _DICTIONARIES_REMEMBERED = 4
+_STRING_BYTES_MAX = (1 << 31) - 1
+
+
+def strings_of(dictionary: Interner, codes: np.ndarray) -> pa.Array:
+    """Entries `codes` (int32, all >= 0) as a large_string array; costs what these entries cost, not the dictionary."""
+    starts = np.empty(len(codes) + 1, np.int64)
+    offsets, data = dictionary.offsets(), dictionary.data()
+    kernel.take_strings(offsets, data, codes, starts, np.empty(0, np.uint8))
+    taken = np.empty(int(starts[-1]), np.uint8)
+    if len(taken):
+        kernel.take_strings(offsets, data, codes, starts, taken)
+    return pa.Array.from_buffers(pa.large_string(), len(codes), [None, pa.py_buffer(starts), pa.py_buffer(taken)])
+
+
+def narrow(strings: pa.Array) -> pa.Array | pa.ChunkedArray:
+    """A large_string array as string; in chunks if it is too long for 32-bit offsets."""
+    if strings.nbytes < _STRING_BYTES_MAX or len(strings) < 2:
+        return strings.cast(pa.string())
+    half = len(strings) // 2
+    parts = []
+    for part in (narrow(strings.slice(0, half)), narrow(strings.slice(half))):
+        parts.extend(part.chunks if isinstance(part, pa.ChunkedArray) else [part])
+    return pa.chunked_array(parts, pa.string())
 
 
 class TranslationCache:
-    """For each source dictionary seen of late, an int32 array over its codes (entry 0: NULL), extended as it grows.
+    """For each source dictionary seen of late, an int32 value per code (UNKNOWN at first) in a growing array.
 
     The dictionary is held as long as its array, so that its identity cannot pass to another one.
     """
@@ -26,23 +51,22 @@ class TranslationCache:
         self._null = null
         self._known: dict[int, tuple[Interner, np.ndarray]] = {}
 
-    def array(self, dictionary: Interner) -> tuple[np.ndarray, int]:
-        """(array with room for every code, number of codes it covered before)."""
+    def array(self, dictionary: Interner) -> np.ndarray:
+        """Entry code + 1 is the value of `code`; entry 0 that of NULL."""
         known = self._known.pop(id(dictionary), None)
         table = known[1] if known else np.array([self._null], np.int32)
-        before = len(table) - 1
-        if before < len(dictionary):
-            larger = np.full(len(dictionary) + 1, -2, np.int32)
-            larger[: before + 1] = table
+        if len(table) < len(dictionary) + 1:
+            larger = np.full(max(len(dictionary) + 1, 2 * len(table)), UNKNOWN, np.int32)
+            larger[: len(table)] = table
             table = larger
         self._known[id(dictionary)] = (dictionary, table)  # newest last
         if len(self._known) > _DICTIONARIES_REMEMBERED:
             del self._known[next(iter(self._known))]
-        return table, before
+        return table
 
 
 class OwnCodes:
-    """A growing dictionary of strings and the translation of other dictionaries' codes into its own."""
+    """A growing dictionary of the strings seen, and the translation of other dictionaries' codes into its own."""
 
     def __init__(self) -> None:
         self.strings = Interner()
@@ -60,20 +84,23 @@ class OwnCodes:
         """int32 codes of a string column here, -1 for NULL."""
         if isinstance(column, pa.Array | pa.ChunkedArray):
             return self.strings.intern(column)
-        return self.coded(column)
+        return self.coded(column.codes, column.dictionary)
 
-    def coded(self, column: Coded) -> np.ndarray:
-        """int32 codes of a Coded column here, -1 for NULL."""
-        table, before = self._cache.array(column.dictionary)
-        if before + 1 < len(table):
-            table[before + 1 :] = self.strings.intern_coded(column.dictionary, before, len(table) - 1)
-        out = np.empty(len(column.codes), np.int32)
-        gather_ids(column.codes, table, out)
+    def coded(self, codes: np.ndarray, dictionary: Interner) -> np.ndarray:
+        """int32 codes here of codes of another dictionary; only what occurs is copied."""
+        table = self._cache.array(dictionary)
+        out = np.empty(len(codes), np.int32)
+        if gather_ids(codes, table, out):
+            fresh = np.unique(codes[out == UNKNOWN])
+            table[fresh + 1] = self.strings.intern(strings_of(dictionary, fresh))
+            gather_ids(codes, table, out)
         return out
 
-    def take(self, codes: np.ndarray) -> pa.Array:
+    def take(self, codes: np.ndarray) -> pa.Array | pa.ChunkedArray:
         """The strings of `codes`, NULL for -1."""
-        if len(self.strings) == 0:
-            return pa.nulls(len(codes), pa.string())
-        taken = self.strings.arrow().take(pa.array(codes, pa.int32(), mask=codes < 0))
-        return taken
+        valid = codes >= 0
+        if valid.all():
+            return narrow(strings_of(self.strings, np.ascontiguousarray(codes, np.int32)))
+        present = strings_of(self.strings, np.ascontiguousarray(codes[valid], np.int32))
+        where = pa.array(np.cumsum(valid) - 1, mask=~valid)
+        return narrow(present.take(where))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from hpckit.aggregates.keys import KeyTable
+from hpckit.aggregates.pairs import Distinct, ValueCounts
 from hpckit.aggregates.registry import parts_of, result_of
 from hpckit.aggregates.spec import AggSpec
 from hpckit.aggregates.views import ArgView
@@ -62,6 +63,11 @@ class GroupBy:
         """Memory held, bytes."""
         return self._keys.nbytes + sum(state.nbytes for state in self._states)
 
+    @property
+    def _pair_states(self) -> list[int]:
+        """Numbers of the states that keep a table of (group, value)."""
+        return [i for i, state in enumerate(self._states) if isinstance(state, Distinct | ValueCounts)]
+
     def _resize(self) -> None:
         for state in self._states:
             state.resize(len(self._keys))
@@ -102,10 +108,10 @@ class GroupBy:
         tables = {}
         for i, state in enumerate(self._states):
             columns.update({f"s{i}_{name}": column for name, column in state.columns().items()})
-            if hasattr(state, "pairs"):
-                ids, pairs = state.pairs()
-                by_row = dict(zip(self._key_names, self._keys.columns(ids), strict=True))
-                tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
+        for i in self._pair_states:
+            ids, pairs = self._states[i].pairs()
+            by_row = dict(zip(self._key_names, self._keys.columns(ids), strict=True))
+            tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
         if not columns:
             raise InternalError("a GROUP BY without keys and aggregates")
         return {"groups": pa.table(columns), **tables}
@@ -125,26 +131,57 @@ class GroupBy:
     def merge_tables(self, tables: dict[str, pa.Table]) -> None:
         """Takes in a state written by `to_tables`."""
         self._merge_groups(tables["groups"])
-        for i, state in enumerate(self._states):
-            if hasattr(state, "pairs"):
-                table = tables[f"pairs{i}"]
-                state.absorb_pairs(self._table_ids(table), _arrays(table))
+        for i in self._pair_states:
+            self._merge_pairs(i, tables[f"pairs{i}"])
 
-    def _table_ids(self, table: pa.Table) -> np.ndarray:
-        """Group ids of a table's key columns."""
-        ids = self._keys.ids([_flat(table.column(name)) for name in self._key_names], table.num_rows)
-        self._resize()
-        return ids
+    def _batches(self, table: pa.Table) -> Iterator[tuple[np.ndarray, dict[str, pa.Array]]]:
+        """(group ids, the columns that are no keys) of each chunk."""
+        names = [name for name in table.column_names if name not in self._key_names]
+        for batch in table.to_batches():
+            if batch.num_rows:
+                self._touched = True
+                ids = self._keys.ids([batch.column(name) for name in self._key_names], batch.num_rows)
+                self._resize()
+                yield ids, {name: batch.column(name) for name in names}
 
     def _merge_groups(self, table: pa.Table) -> None:
-        if table.num_rows == 0:
-            return
-        self._touched = True
-        ids = self._table_ids(table)
-        columns = _arrays(table)
-        for i, state in enumerate(self._states):
-            prefix = f"s{i}_"
-            state.absorb(ids, {n[len(prefix) :]: c for n, c in columns.items() if n.startswith(prefix)})
+        for ids, columns in self._batches(table):
+            for i, state in enumerate(self._states):
+                prefix = f"s{i}_"
+                state.absorb(ids, {n[len(prefix) :]: c for n, c in columns.items() if n.startswith(prefix)})
+
+    def _merge_pairs(self, i: int, table: pa.Table) -> None:
+        for ids, columns in self._batches(table):
+            self._states[i].absorb_pairs(ids, columns)
+
+    def shuffle(self, exchange: Exchange) -> GroupBy:
+        """The groups that this rank owns, complete. Collective; this object stays as it was.
+
+        `exchange(table, by)` sends every row to the rank that a hash of the columns `by` names (no columns: to the
+        owner of the global group) and returns the rows that came. How often it is called, and with which columns,
+        depends on the aggregates alone.
+        """
+        owned = GroupBy(self.key_types, self.aggs)
+        tables = self.to_tables()
+        keys = self._key_names
+        owned._merge_groups(exchange(tables.pop("groups"), keys))
+        for i in self._pair_states:
+            state, table = self._states[i], tables.pop(f"pairs{i}")
+            if isinstance(state, Distinct):
+                # values meet first, so that many values of one group do not land on one rank
+                table = self._distinct_counts(state, exchange(table, [*keys, "value"]))
+                for ids, columns in owned._batches(exchange(table, keys)):
+                    owned._states[i].absorb_counts(ids, columns["count"])
+            else:
+                owned._merge_pairs(i, exchange(table, keys))
+        return owned
+
+    def _distinct_counts(self, state: Distinct, pairs: pa.Table) -> pa.Table:
+        """Keys and the number of different values among these (keys, value) rows."""
+        local = GroupBy(self.key_types, [AggSpec("count_distinct", (state.kind,))])
+        local._merge_pairs(0, pairs)
+        columns = dict(zip(local._key_names, local._keys.columns(), strict=True))
+        return pa.table({**columns, "count": local._states[0].values})
 
     def finish(self, emit_empty_global: bool = True) -> pa.Table:
         """Key columns k0, k1, … then a0, a1, …, ascending by the keys: strings bytewise, NaN greatest, NULL last.
@@ -160,11 +197,3 @@ class GroupBy:
         for spec, states in zip(self.aggs, self._parts, strict=True):
             columns.append(result_of(spec, states).take(pa.array(order)))
         return pa.table(columns, names=names)
-
-
-def _flat(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
-
-
-def _arrays(table: pa.Table) -> dict[str, pa.Array]:
-    return {name: _flat(table.column(name)) for name in table.column_names}

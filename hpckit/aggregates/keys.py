@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit._kernels.group import GroupTable, gather_ids
-from hpckit.aggregates.codes import OwnCodes, TranslationCache
+from hpckit.aggregates.codes import UNKNOWN, OwnCodes, TranslationCache
 from hpckit.aggregates.spec import DURATION, INT, STRING, TIMESTAMP
 from hpckit.aggregates.words import decode, encode, validity
 
@@ -32,7 +32,7 @@ class KeyTable:
         self._table = GroupTable(len(types)) if types else None
         self._escaping = False
         self._zeros = np.zeros(0, np.int32)
-        self._direct = TranslationCache(null=-2)  # source code -> group id, for a single string key
+        self._direct = TranslationCache(null=UNKNOWN)  # source code -> group id, for a single string key
 
     def __len__(self) -> int:
         return 1 if self._table is None else len(self._table)
@@ -58,11 +58,11 @@ class KeyTable:
 
     def _coded_ids(self, column: Coded) -> np.ndarray:
         """Group ids of a single Coded key: one look-up a row once its entry has been seen."""
-        known, _ = self._direct.array(column.dictionary)
+        known = self._direct.array(column.dictionary)
         ids = np.empty(len(column.codes), np.int32)
         if gather_ids(column.codes, known, ids):
-            fresh = np.unique(column.codes[ids < 0])
-            own = self._strings[0].coded(type(column)(fresh, column.dictionary))
+            fresh = np.unique(column.codes[ids == UNKNOWN])
+            own = self._strings[0].coded(fresh, column.dictionary)
             known[fresh + 1] = self._table.ids([own.astype(np.int64)])
             gather_ids(column.codes, known, ids)
         return ids

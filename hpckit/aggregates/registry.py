@@ -8,8 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from hpckit.aggregates import results
-from hpckit.aggregates.spec import FLOAT, AggSpec
+from hpckit.aggregates import quantiles, results
+from hpckit.aggregates.chosen import Edges, StringExtremes
+from hpckit.aggregates.pairs import Distinct, ValueCounts
+from hpckit.aggregates.sketches import DistinctSketches
+from hpckit.aggregates.spec import FLOAT, STRING, AggSpec
 from hpckit.aggregates.states import Counts, Extremes, FloatSums, IntegerSums
 
 Part = tuple[str, Callable[[], Any]]
@@ -25,9 +28,19 @@ def parts_of(spec: AggSpec) -> list[Part]:
         return [count, ("sum", partial(FloatSums, False) if kind == FLOAT else IntegerSums)]
     if name in ("stddev", "stddev_pop", "variance", "var_pop"):
         return [count, ("double sum", partial(FloatSums, False)), ("squares", partial(FloatSums, True))]
-    if name in ("min", "bool_and"):
-        return [count, ("min", partial(Extremes, False))]
-    return [count, ("max", partial(Extremes, True))]
+    if name == "count_distinct":
+        return [("distinct", partial(Distinct, kind))]
+    if name == "approx_count_distinct":
+        return [("registers", partial(DistinctSketches, kind))]
+    if name in ("quantile_cont", "quantile_disc"):
+        return [("values", partial(ValueCounts, kind, False))]
+    if name == "approx_quantile":
+        return [("buckets", partial(ValueCounts, kind, True))]
+    if name in ("first", "last"):
+        return [(name, partial(Edges, kind, name == "last"))]
+    largest = name in ("max", "bool_or")
+    word = "max" if largest else "min"
+    return [count, (word, partial(StringExtremes if kind == STRING else Extremes, largest))]
 
 
 _RESULTS: dict[str, Callable[..., pa.Array]] = {
@@ -39,6 +52,13 @@ _RESULTS: dict[str, Callable[..., pa.Array]] = {
     "stddev_pop": results.variance,
     "variance": results.variance,
     "var_pop": results.variance,
+    "count_distinct": results.distinct,
+    "approx_count_distinct": results.estimate,
+    "quantile_cont": quantiles.continuous,
+    "quantile_disc": quantiles.discrete,
+    "approx_quantile": quantiles.approximate,
+    "first": results.edge,
+    "last": results.edge,
     "min": results.extreme,
     "max": results.extreme,
     "bool_and": results.extreme,

@@ -13,6 +13,9 @@ from hpckit.aggregates.words import decode
 from hpckit.errors import QueryError
 
 if TYPE_CHECKING:
+    from hpckit.aggregates.chosen import Edges
+    from hpckit.aggregates.pairs import Distinct
+    from hpckit.aggregates.sketches import DistinctSketches
     from hpckit.aggregates.states import Counts, FloatSums
 
 _US_PER_DAY = 86_400_000_000
@@ -72,3 +75,18 @@ def extreme(spec: AggSpec, count: Counts, best: Any) -> pa.Array:
     if spec.arg_type == STRING:
         return best.strings()
     return decode(best.values, spec.result_type, count.values == 0)
+
+
+def distinct(spec: AggSpec, values: Distinct) -> pa.Array:
+    """count_distinct."""
+    return pa.array(values.values)
+
+
+def estimate(spec: AggSpec, registers: DistinctSketches) -> pa.Array:
+    """approx_count_distinct, to the nearest integer."""
+    return pa.array(np.rint(registers.values).astype(np.int64))
+
+
+def edge(spec: AggSpec, chosen: Edges) -> pa.Array:
+    """first and last."""
+    return chosen.values()

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from hpckit._kernels import reduce as kernel
 from hpckit._kernels.exactsum import ExactSums
-from hpckit.aggregates.words import fixed_values, grown
+from hpckit.aggregates.words import binary_rows, fixed_values, from_binary, grown
 
 if TYPE_CHECKING:
     from hpckit.aggregates.views import ArgView
@@ -96,17 +96,10 @@ class FloatSums:
         self.sums.add(ids, view.doubles, view.use)
 
     def columns(self) -> dict[str, pa.Array]:
-        offsets, data = self.sums.to_bytes()
-        buffers = [None, pa.py_buffer(offsets), pa.py_buffer(data)]
-        return {"exact": pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)}
+        return {"exact": binary_rows(*self.sums.to_bytes())}
 
     def absorb(self, ids: np.ndarray, columns: dict[str, pa.Array]) -> None:
-        exact = columns["exact"]
-        if not len(exact):
-            return
-        _, offsets, data = exact.buffers()
-        starts = np.frombuffer(offsets, np.int64, len(exact) + 1, exact.offset * 8)
-        self.sums.add_bytes(ids, starts, np.frombuffer(data, np.uint8))
+        self.sums.add_bytes(ids, *from_binary(columns["exact"]))
 
     @property
     def nbytes(self) -> int:

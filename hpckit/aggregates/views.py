@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from hpckit.aggregates.spec import BOOL, FLOAT, STRING
+from hpckit.aggregates.spec import FLOAT
 from hpckit.aggregates.words import encode, fixed_values, validity
 
 if TYPE_CHECKING:
@@ -73,14 +73,6 @@ class ArgView:
             return fixed_values(self.column, np.float64)
         return self.words.astype(np.float64)
 
-    def array(self) -> pa.Array:
-        """The column as an Arrow array."""
-        return self.coded.to_arrow() if self.coded is not None else self.column
-
-    @property
-    def is_string(self) -> bool:
-        return self.kind == STRING
-
-    @property
-    def is_bool(self) -> bool:
-        return self.kind == BOOL
+    def taken(self, rows: np.ndarray) -> Column:
+        """The column's entries at `rows`."""
+        return self.column.take(rows if self.coded is not None else pa.array(rows))

@@ -79,3 +79,17 @@ def grown(array: np.ndarray, rows: int, fill: int) -> np.ndarray:
     larger = np.full((max(rows, 2 * len(array), 16), *array.shape[1:]), fill, array.dtype)
     larger[: len(array)] = array
     return larger
+
+
+def binary_rows(offsets: np.ndarray, data: np.ndarray) -> pa.Array:
+    """A large_binary array of (offsets int64, bytes)."""
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(offsets), pa.py_buffer(data)])
+
+
+def from_binary(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """(offsets int64, bytes uint8) of a large_binary array without NULLs."""
+    _, offsets, data = array.buffers()
+    if not len(array) or offsets is None:
+        return np.zeros(len(array) + 1, np.int64), np.zeros(0, np.uint8)
+    content = np.zeros(0, np.uint8) if data is None else np.frombuffer(data, np.uint8)
+    return np.frombuffer(offsets, np.int64, len(array) + 1, array.offset * 8), content
