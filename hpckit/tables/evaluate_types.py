@@ -153,8 +153,12 @@ def _typed_aggregate(call: AggCall, schema: pa.Schema) -> Typed:
             condition = None
     args = [typed(arg, schema) for arg in call.args]
     arg, kind = _aggregate_argument(call, args[0]) if args else (None, INT)
-    bound = AggCall(call.name, () if arg is None else (arg,), condition, call.fraction)
-    return bound, _aggregate_type(call.name, kind)
+    name = call.name
+    if name == "median":
+        name = "quantile_cont" if is_number(kind) or kind in (TIMESTAMP, DATE) else "quantile_disc"
+    if name == "quantile_cont" and kind == DATE:
+        arg, kind = convert((arg, kind), TIMESTAMP), TIMESTAMP
+    return AggCall(name, () if arg is None else (arg,), condition, call.fraction), _aggregate_type(name, kind)
 
 
 def _aggregate_argument(call: AggCall, arg: Typed) -> Typed:
@@ -171,11 +175,8 @@ def _aggregate_argument(call: AggCall, arg: Typed) -> Typed:
     if name in ("sum", *_FLOAT_AGGREGATES, "approx_quantile") and not is_number(kind):
         hint = "epoch(x)" if kind not in (STRING, BOOL) else f"CAST({to_text(expr)} AS DOUBLE)"
         raise QueryError(f"{name}({to_text(expr)}): {sql_name(kind)} where a number is needed; use {name}({hint})")
-    if name == "quantile_cont":
-        if kind == DATE:
-            return convert(arg, TIMESTAMP), TIMESTAMP
-        if not is_number(kind) and kind != TIMESTAMP:
-            raise QueryError(f"{name}({to_text(expr)}): {sql_name(kind)} cannot be interpolated; use quantile_disc")
+    if name == "quantile_cont" and not is_number(kind) and kind not in (TIMESTAMP, DATE):
+        raise QueryError(f"{name}({to_text(expr)}): {sql_name(kind)} cannot be interpolated; use quantile_disc")
     if name in ("bool_and", "bool_or"):
         return coerce(arg, BOOL, name), BOOL
     return arg

@@ -354,3 +354,27 @@ def _shift_left(a: Datum, b: Datum) -> pa.Array:
         row = int(np.argmax(bad))
         raise QueryError(f"left shift {data[row]} << {shift[row]} is out of range")
     return build(np.where(shift > 63, 0, data << small), valid, INT)
+
+
+def _outside(a: pa.Array, limit: pa.Scalar) -> np.ndarray:
+    data, valid = split(a)
+    outside = (data < -limit.as_py()) | (data >= limit.as_py())
+    return outside if valid is None else outside & valid
+
+
+@function("narrow", "ii", INT, raises=True)
+def _narrow(a: pa.Array, limit: pa.Scalar) -> pa.Array:
+    """The integers as they are, refused outside -limit .. limit-1: CAST to a type of fewer bits."""
+    outside = _outside(a, limit)
+    if outside.any():
+        number = split(a)[0][int(np.argmax(outside))]
+        bits = limit.as_py().bit_length()
+        raise QueryError(f"{number} does not fit an integer of {bits} bits; CAST to BIGINT, or TRY_CAST for NULL")
+    return a
+
+
+@function("try_narrow", "ii", INT)
+def _try_narrow(a: pa.Array, limit: pa.Scalar) -> pa.Array:
+    """As narrow, NULL outside."""
+    data, valid = split(a)
+    return build(data, both(valid, ~_outside(a, limit)), INT)

@@ -1,0 +1,32 @@
+"""SQL (DuckDB's dialect) to plans. `parse_script` and `bind`; importing this package is cheap, using it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from hpckit.sql.parse import Statement
+    from hpckit.tables.plan import Plan, Source
+
+__all__ = ["bind", "parse_script"]
+
+
+def parse_script(text: str) -> list[Statement]:
+    """The statements of a script, in order. QueryError with line and column if it is not SQL."""
+    from hpckit.sql.parse import parse_script as parse
+
+    return parse(text)
+
+
+def bind(statement: Statement, schema_of: Callable[[Source], pa.Schema]) -> Plan:
+    """The plan of one statement: names resolved, types checked, filters pushed to the source.
+
+    `schema_of` gives the columns of a source (without `_file`, `_offset`, `_raw`). It may be called more than once.
+    Local: every rank that binds the same statement over the same schemas gets an equal plan.
+    """
+    from hpckit.sql.bind import bind as bind_statement
+
+    return bind_statement(statement, schema_of)
