@@ -104,7 +104,7 @@ def test_zeros_of_both_signs_are_equal() -> None:
 
 
 def test_unknown_column_is_named() -> None:
-    with pytest.raises(QueryError, match="nodes.*one of the columns a, b"):
+    with pytest.raises(QueryError, match=r"nodes.*one of the columns a, b"):
         sort_table(pa.table({"a": [1], "b": [2]}), [("nodes", False, False)])
 
 

@@ -47,13 +47,12 @@ def write(ctx: Context, spools: Mapping[str, Spool], target: Target, path: str) 
     for name, spool in spools.items():
         statistics = spool.statistics()
         layouts[name] = Layout(ctx, statistics[:, 0], statistics[:, 1:])
-    total_bytes = 0
-    with ctx.agreed(f"creating {target.path}"), output_errors(target.path):
-        places = {}
+    total_bytes = sum(_data_bytes(spool.schema, layouts[name].totals) for name, spool in spools.items())
+    places: dict[str, list[dict[str, int | None]]] = {}
+    with ctx.agreed(f"creating {target.path}"), output_errors(target.path, total_bytes):
         if ctx.is_root:
             places = _create(path, {n: (spool.schema, layouts[n].totals) for n, spool in spools.items()})
-            total_bytes = os.path.getsize(path)
-    places, total_bytes = ctx.bcast((places, total_bytes), root=0)
+    places = ctx.bcast(places, root=0)
     with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
         if ctx.is_root or any(spool.total_rows for spool in spools.values()):
             fd = os.open(path, os.O_WRONLY)
@@ -100,6 +99,13 @@ def _create(path: str, tables: Mapping[str, tuple[pa.Schema, np.ndarray]]) -> di
             places[name] = columns
         # Offsets are known once the space is allocated; the file is closed before anyone writes into it.
         return {n: [{k: _offset(d) for k, d in column.items()} for column in cs] for n, cs in places.items()}
+
+
+def _data_bytes(schema: pa.Schema, totals: np.ndarray) -> int:
+    """Size of all datasets of a table."""
+    rows, nulls, strings = int(totals[0]), totals[1::2], int(totals[2::2].sum())
+    widths = sum(DTYPES.get(str(field.type), INT64).itemsize for field in schema)
+    return rows * (widths + int((nulls > 0).sum())) + strings
 
 
 def _create_column(group: Any, name: str, kind: str, rows: int, nulls: int, strings: int) -> dict[str, Any]:

@@ -162,14 +162,21 @@ def draw(head: pa.Table, tail: pa.Table, total_rows: int, stream: IO[str], width
             drawn.add_row(*[Text("…", style="dim") for _ in shown])
         texts = ["…" if i is None else cells[i][row] for i in shown]
         drawn.add_row(*[Text("NULL", style="dim") if t is None else Text(t) for t in texts])
-    console.print(drawn)
-    notes = f"{total_rows:,} row{'' if total_rows == 1 else 's'}"
-    if gap:
-        notes += f", … {gap:,} more rows not shown"
     hidden = head.num_columns - sum(i is not None for i in shown)
-    if hidden:
-        notes += f", {hidden} of {head.num_columns} columns not shown"
-    console.print(Text(notes, style="dim"))
+    with console.capture() as captured:  # to the stream rich would write itself, and exit when its reader is gone
+        console.print(drawn)
+        console.print(Text(_note(total_rows, gap, head.num_columns, hidden), style="dim"))
+    stream.write(captured.get())
+
+
+def _note(total_rows: int, hidden_rows: int, columns: int, hidden_columns: int) -> str:
+    """The line below the table."""
+    note = f"{total_rows:,} row{'' if total_rows == 1 else 's'}"
+    if hidden_rows:
+        note += f", … {hidden_rows:,} more rows not shown"
+    if hidden_columns:
+        note += f", {hidden_columns} of {columns} columns not shown"
+    return note
 
 
 def fitting_columns(widths: list[int], can_shrink: list[bool], available: int) -> tuple[list[int | None], list[int]]:
