@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
+import Cython
 from Cython.Build import cythonize
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 KERNELS = {
     # name: C headers it includes
@@ -17,6 +19,7 @@ KERNELS = {
     "exactsum": ["exactsum.h"],
     "reduce": [],
     "sketch": ["sketch.h", "intern.h"],
+    "runs": ["runs.h"],
 }
 
 BOUNDSCHECK = os.environ.get("HPCKIT_BOUNDSCHECK") == "1"  # the test suite's second build
@@ -29,7 +32,13 @@ DIRECTIVES = {
     "embedsignature": True,
 }
 
-COMPILE_ARGS = ["-O3", "-ffp-contract=off", "-fno-strict-aliasing", "-Wno-unused-function", "-Wno-unreachable-code"]
+COMPILE_ARGS = [
+    "-O1" if BOUNDSCHECK else "-O3",
+    "-ffp-contract=off",
+    "-fno-strict-aliasing",
+    "-Wno-unused-function",
+    "-Wno-unreachable-code",
+]
 if os.environ.get("HPCKIT_NATIVE") == "1":  # for this machine's CPU only
     COMPILE_ARGS.append("-march=native")
 
@@ -51,14 +60,41 @@ def extension(name, headers):
     )
 
 
-only = os.environ.get("HPCKIT_ONLY_KERNELS")  # development: build just these, comma-separated
-names = only.split(",") if only else KERNELS
+def changed(stamp, text):
+    """Whether `text` differs from what the file `stamp` remembers: neither Cython nor setuptools looks at options."""
+    return not stamp.is_file() or stamp.read_text() != text
+
+
+def remember(stamp, text):
+    stamp.parent.mkdir(parents=True, exist_ok=True)
+    stamp.write_text(text)
+
+
+class BuildExtensions(build_ext):
+    """Compile everything anew when the compiler's options have changed."""
+
+    def run(self):
+        stamp, text = BUILD_DIR / "compile.stamp", f"{COMPILE_ARGS} {os.environ.get('CFLAGS')}"
+        self.force = self.force or changed(stamp, text)
+        super().run()
+        if not ONLY:
+            remember(stamp, text)
+
+
+BUILD_DIR = Path("build/boundscheck" if BOUNDSCHECK else "build")
+ONLY = os.environ.get("HPCKIT_ONLY_KERNELS")  # development: build just these, comma-separated
+translation = f"{Cython.__version__} {DIRECTIVES}"
+extensions = cythonize(
+    [extension(name, KERNELS[name]) for name in (ONLY.split(",") if ONLY else KERNELS)],
+    compiler_directives=DIRECTIVES,
+    force=not ONLY and changed(BUILD_DIR / "cython.stamp", translation),
+    build_dir=str(BUILD_DIR),
+    nthreads=0 if ONLY else os.cpu_count(),
+)
+if not ONLY:
+    remember(BUILD_DIR / "cython.stamp", translation)
 setup(
-    ext_modules=cythonize(
-        [extension(name, KERNELS[name]) for name in names],
-        compiler_directives=DIRECTIVES,
-        force=not only,  # a changed directive alone does not make Cython translate again
-        build_dir="build/boundscheck" if BOUNDSCHECK else "build",
-    ),
+    ext_modules=extensions,
+    cmdclass={"build_ext": BuildExtensions},
     options={"build_ext": {"parallel": os.cpu_count()}},
 )

@@ -64,7 +64,11 @@ install() {
     log=.venv/install.log
     if ! "$venv_python" -m pip install --disable-pip-version-check --quiet "$@" >"$log" 2>&1; then
         tail -n 40 "$log" >&2
-        fail "pip install $* did not work (whole output: $log); no package index in reach?"
+        hint=""
+        if grep -qiE 'connection|could not find a version|temporary failure' "$log"; then
+            hint="; is a package index in reach (pip config list)?"
+        fi
+        fail "pip install $* did not work$hint (whole output: $log)"
     fi
 }
 
