@@ -27,6 +27,6 @@ def bind(statement: Statement, schema_of: Callable[[Source], pa.Schema]) -> Plan
     `schema_of` gives the columns of a source (without `_file`, `_offset`, `_raw`). It may be called more than once.
     Local: every rank that binds the same statement over the same schemas gets an equal plan.
     """
-    from hpckit.sql.bind import bind as bind_statement
+    from hpckit.sql.binder import bind as bind_statement
 
     return bind_statement(statement, schema_of)
