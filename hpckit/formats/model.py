@@ -17,9 +17,10 @@ class FieldType(IntEnum):
     FLOAT = 2
     TIME = 3  # strptime-like pattern, see Field.time_format; UTC microseconds
     STRING = 4
-    QUOTED = 5  # up to an unescaped '"'; the escapes \" and \\ are undone, any other backslash stays
+    QUOTED = 5  # up to an unescaped '"' (or an optional group's literal before it); backslash escapes are undone
     BOOL = 6
     JSON = 7  # raw JSON text of a nested value
+    DATE = 8  # like TIME, but a day without a clock or a zone
 
 
 class Mode(IntEnum):
@@ -39,7 +40,7 @@ class Field:
     type         FieldType
     text         free text with few repetitions (a message): not worth a dictionary
     null         byte strings that stand for NULL, e.g. (b"-",); compared with the raw bytes
-    time_format  for TIME: strptime directives (%Y %y %m %d %e %b %B %a %A %H %I %p %M %S %f %3f %6f %9f %.f %z %Z %s %j
+    time_format  for TIME and DATE: strptime directives (%Y %y %m %d %e %b %B %a %A %H %I %p %M %S %f %3f %6f %9f %.f %z %Z %s %j
                  %%), "%s" takes epoch seconds with an optional fraction, "%Q" epoch milliseconds, "%U" epoch
                  microseconds; see formats/times.py for what each accepts
     derived_from for a TIME that is not one stretch of the line: indices of the fields whose bytes, joined by one
@@ -67,6 +68,7 @@ class Field:
             FieldType.INT: pa.int64(),
             FieldType.FLOAT: pa.float64(),
             FieldType.TIME: pa.timestamp("us"),
+            FieldType.DATE: pa.date32(),
             FieldType.BOOL: pa.bool_(),
         }.get(self.type, pa.string())
 
@@ -75,9 +77,9 @@ class StepKind(IntEnum):
     """What one step of a pattern does at the current place of the record."""
 
     LITERAL = 1  # these bytes must stand here; field >= 0: they are also the value of that field
-    FIELD = 2  # field number `field` starts here, ends at the next literal (TIME: searched from its least width on)
+    FIELD = 2  # field number `field` starts here; where it ends: formats/steps.py
     REST = 3  # field number `field` takes the rest of the record
-    SPACES = 4  # zero or more blanks (space, tab)
+    SPACES = 4  # zero or more blanks (' ')
     OPTIONAL = 5  # the next `skip` steps apply only if the bytes here equal `literal` (the literals they begin with)
 
 
@@ -96,7 +98,8 @@ class Format:
     """A compiled log format.
 
     steps         the record fits if every step finds what it needs and the last one ends at the record's end; fields
-                  of an optional group that does not apply are NULL; all but REST lie in the record's first line
+                  of optional groups that do not apply are NULL (one field may occur in several groups: the last that
+                  applies counts); all fields but REST lie in the record's first line
     fallbacks     further step programs over the same fields, tried in order on a record that `steps` does not fit
     record_start  empty: every line is a record. Else a byte mask that the start of a record's first line matches:
                   'd' a digit, 'a' a letter, '.' any byte, '\\' + c the byte c, anything else itself; a line that does
@@ -104,6 +107,7 @@ class Format:
     time_zone     zone of times without one, "" = the command's --timezone
     delimiter     CSV: the separator; header: "" none, "yes": the first line names the columns, "#": the same, and it
                   may start with '#'. CSV/JSON/LOGFMT: `fields` have fixed types; other names found are inferred.
+    quoting       CSV: a field that begins with '"' ends with one, "" inside stands for one; False: '"' is any byte
     examples      (text, expected values by column; times as ISO strings in UTC)
     """
 
@@ -120,6 +124,7 @@ class Format:
     fallbacks: tuple[tuple[Step, ...], ...] = ()
     pattern: tuple[str, ...] = ()
     rejects: tuple[str, ...] = ()
+    quoting: bool = True
 
     def columns(self) -> tuple[Field, ...]:
         """The fields that are columns, in order."""

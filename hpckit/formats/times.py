@@ -14,9 +14,8 @@ from hpckit.errors import FormatError
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
           "november", "december")  # fmt: skip
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
-# RFC 822's names, in hours from UTC; other abbreviations are ambiguous and refused.
-ZONE_NAMES = {"utc": 0, "gmt": 0, "z": 0, "ut": 0, "est": -5, "edt": -4, "cst": -6, "cdt": -5, "mst": -7, "mdt": -6,
-              "pst": -8, "pdt": -7}  # fmt: skip
+# Other abbreviations (CST, IST) are ambiguous: they stand for the zone that the format or the command names.
+UTC_NAMES = ("utc", "gmt", "ut", "z")
 ALIASES = {"%T": "%H:%M:%S", "%F": "%Y-%m-%d", "%R": "%H:%M", "%D": "%m/%d/%y", "%h": "%b"}
 
 # directive: (regular expression, least width, fixed width or None)
@@ -31,8 +30,8 @@ DIRECTIVES: dict[str, tuple[str, int, int | None]] = {
     "%H": (r"[0-9]{2}", 2, 2), "%I": (r"[0-9]{2}", 2, 2), "%p": (r"[ap]m", 2, 2), "%M": (r"[0-9]{2}", 2, 2),
     "%S": (r"[0-9]{2}", 2, 2), "%f": (r"[0-9]{1,9}", 1, None), "%3f": (r"[0-9]{3}", 3, 3),
     "%6f": (r"[0-9]{6}", 6, 6), "%9f": (r"[0-9]{9}", 9, 9), "%.f": (r"(?:[.,][0-9]{1,9})?", 0, None),
-    "%z": (r"(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", 1, None), "%Z": (r"[a-z]{1,5}", 1, None),
-    "%s": (r"-?[0-9]+(?:\.[0-9]{1,9})?", 1, None), "%Q": (r"-?[0-9]+", 1, None), "%U": (r"-?[0-9]+", 1, None),
+    "%z": (r"(?:z|[+-][0-9]{2}(?::?[0-9]{2})?)", 1, None), "%Z": (r"[a-z][a-z/_]*", 1, None),
+    "%s": (r"-?[0-9]+(?:[.,][0-9]{1,9})?", 1, None), "%Q": (r"-?[0-9]+", 1, None), "%U": (r"-?[0-9]+", 1, None),
     "%%": (r"%", 1, 1),
 }  # fmt: skip
 _PIECE = re.compile(r"%(?:[369.]f|.)|[^%]+|%$", re.DOTALL)
@@ -78,8 +77,8 @@ def needs_year(pattern: str) -> bool:
 
 
 def has_zone(pattern: str) -> bool:
-    """Whether a time of this pattern says its own offset from UTC."""
-    return bool({"%z", "%Z", "%s", "%Q", "%U"}.intersection(pieces(expand(pattern))))
+    """Whether every time of this pattern says its own offset from UTC (%Z does only for UTC, GMT and Z)."""
+    return bool({"%z", "%s", "%Q", "%U"}.intersection(pieces(expand(pattern))))
 
 
 @lru_cache(maxsize=256)
@@ -104,19 +103,13 @@ def _offset_s(text: str) -> int:
         return 0
     digits = text[1:].replace(":", "").ljust(4, "0")
     hours, minutes = int(digits[:2]), int(digits[2:])
-    if hours > 18 or minutes > 59:
+    if hours > 23 or minutes > 59:
         raise ValueError(f"offset {text} is not a time zone's")
     return (-1 if text[0] == "-" else 1) * (hours * 3600 + minutes * 60)
 
 
-def _zone_s(text: str) -> int:
-    if text.lower() not in ZONE_NAMES:
-        raise ValueError(f"zone name {text!r} is ambiguous or unknown; known: {', '.join(ZONE_NAMES).upper()}")
-    return ZONE_NAMES[text.lower()] * 3600
-
-
 def _epoch_us(text: str) -> int:
-    whole, _, fraction = text.partition(".")
+    whole, _, fraction = text.replace(",", ".").partition(".")
     micros = abs(int(whole)) * 1_000_000 + _fraction_us(fraction)
     return -micros if whole.startswith("-") else micros
 
@@ -135,7 +128,7 @@ _MEANING: dict[str, tuple[str, Callable[[str], int]]] = {
     "%B": ("month", _month_of), "%d": ("day", int), "%e": ("day", int), "%j": ("yearday", int), "%H": ("hour", int),
     "%I": ("hour12", int), "%p": ("pm", lambda s: int(s.lower() == "pm")), "%M": ("minute", int), "%S": ("second", int),
     "%f": ("us", _fraction_us), "%3f": ("us", _fraction_us), "%6f": ("us", _fraction_us), "%9f": ("us", _fraction_us),
-    "%.f": ("us", lambda s: _fraction_us(s[1:])), "%z": ("offset", _offset_s), "%Z": ("offset", _zone_s),
+    "%.f": ("us", lambda s: _fraction_us(s[1:])), "%z": ("offset", _offset_s), "%Z": ("zone", lambda s: int(s.lower() in UTC_NAMES)),
     "%s": ("epoch", _epoch_us), "%Q": ("epoch", lambda s: int(s) * 1000), "%U": ("epoch", int),
 }  # fmt: skip
 
@@ -176,6 +169,8 @@ def parse_time(text: str, pattern: str, clock: Clock = Clock()) -> int:
         if name in _MEANING:
             key, read = _MEANING[name]
             parts[key] = read(value)
+    if parts.get("zone"):
+        parts.setdefault("offset", 0)
     if "epoch" in parts:
         return parts["epoch"]
     if "hour12" in parts:
