@@ -8,6 +8,7 @@ mapped.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,10 @@ class BlockFile:
 
     def abandon(self) -> None:
         """Let go of a file that will be removed."""
-        self._file.close()
+        if self._is_parquet:
+            self._writer.is_open = False  # else it writes a footer when collected, and complains that it cannot
+        with contextlib.suppress(OSError):  # what is still buffered need not arrive
+            self._file.close()
 
 
 def is_split(total_bytes: int) -> bool:
