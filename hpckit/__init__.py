@@ -10,14 +10,19 @@ __version__ = "0.1.0"
 _EXPORTS = {
     "Table": "hpckit.tables.table",
     "col": "hpckit.tables.table",
+    "collect_all": "hpckit.tables.table",
+    "len": "hpckit.tables.expressions:len_",
+    "when": "hpckit.tables.expressions",
     "lit": "hpckit.tables.table",
-    "scan_arrow": "hpckit.tables.table",
-    "scan_csv": "hpckit.tables.table",
-    "scan_hdf5": "hpckit.tables.table",
-    "scan_jsonl": "hpckit.tables.table",
-    "scan_logs": "hpckit.tables.table",
-    "scan_parquet": "hpckit.tables.table",
-    "sql": "hpckit.tables.table",
+    "scan_arrow": "hpckit.tables.scans",
+    "scan_csv": "hpckit.tables.scans",
+    "scan_hdf5": "hpckit.tables.scans",
+    "scan_jsonl": "hpckit.tables.scans",
+    "scan_logs": "hpckit.tables.scans",
+    "scan_parquet": "hpckit.tables.scans",
+    "sql": "hpckit.sql.run",
+    "show": "hpckit.tables.outputs",
+    "write_tables": "hpckit.tables.outputs",
     "Context": "hpckit.spmd",
     "program": "hpckit.spmd",
     "world": "hpckit.spmd",
@@ -30,7 +35,8 @@ def __getattr__(name: str) -> object:
     module = _EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module 'hpckit' has no attribute {name!r}")
-    value = getattr(importlib.import_module(module), name)
+    module, _, attribute = module.partition(":")
+    value = getattr(importlib.import_module(module), attribute or name)
     globals()[name] = value
     return value
 

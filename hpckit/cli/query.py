@@ -47,10 +47,16 @@ def parser() -> Parser:
     )
     options.add_argument("sql", nargs="?", metavar="SQL", help="one or more statements, separated by ;")
     options.add_argument("-f", "--file", metavar="FILE", help="read the statements from FILE (- for standard input)")
-    output = options.add_argument_group("output")
-    output.add_argument(
+    options.add_argument(
         "-o", "--output", metavar="PATH", help="by its ending: .csv .tsv .jsonl .parquet .arrow .h5; PATH/ is a folder"
     )
+    add_common(options)
+    return options
+
+
+def add_common(options: Parser) -> None:
+    """The options of every command that reads a source and writes outputs."""
+    output = options.add_argument_group("output")
     output.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
     output.add_argument("--rejects", metavar="PATH", help="write rejected records with file, offset and reason (.jsonl, .csv, …)")
     output.add_argument(
@@ -62,7 +68,6 @@ def parser() -> Parser:
     running.add_argument("--scratch", metavar="DIR", help="where to spill (default: $SLURM_TMPDIR, $TMPDIR or /tmp)")
     running.add_argument("--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)")
     running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-    return options
 
 
 def _add_reading(options: Parser) -> None:
@@ -116,16 +121,29 @@ def main(argv: list[str]) -> int:
         prepared = prepare(ctx, text, options)
         paths = ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
     outcome = run_script(ctx, prepared, options)
+    finish_command(ctx, args, outcome, paths, prepared.texts, options, start_s)
+    return 0
+
+
+def finish_command(
+    ctx: Context,
+    args: argparse.Namespace,
+    outcome: Outcome,
+    paths: list[str | None],
+    titles: list[str],
+    options: RunOptions,
+    start_s: float,
+) -> None:
+    """Write results and rejects, say what was read and written, write the profile. Collective."""
     _check_rejects(args.max_rejects, outcome.counts)
     with ctx.phase("output"):
-        _write(ctx, prepared, outcome, paths, args.overwrite)
+        _write(ctx, titles, outcome, paths, args.overwrite)
         if args.rejects:
             _write_rejects(ctx, outcome, args.rejects, options, args.overwrite)
     if ctx.is_root and not args.quiet:
         _summarise(outcome.counts, paths, time.monotonic() - start_s)
     if args.profile:
         ctx.write_profile(args.profile)
-    return 0
 
 
 def _read_script(path: str) -> str:
@@ -168,7 +186,7 @@ def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
         raise TooManyRejectsError(f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them")
 
 
-def _write(ctx: Context, prepared: Prepared, outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:
+def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:
     from hpckit.sinks import write
     from hpckit.sinks.terminal import show
 
@@ -178,7 +196,7 @@ def _write(ctx: Context, prepared: Prepared, outcome: Outcome, paths: list[str |
             write(ctx, result.spool, path, overwrite)
         else:
             if several and ctx.is_root and sys.stdout.isatty():
-                print(f"{number + 1}: {' '.join(prepared.texts[number].split())}", flush=True)
+                print(f"{number + 1}: {' '.join(titles[number].split())}", flush=True)
             show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
             if several and ctx.is_root:
                 print(flush=True)

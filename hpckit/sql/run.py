@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from hpckit.errors import QueryError
 from hpckit.sources.base import OpenSource
 from hpckit.sources.open import open_source
 from hpckit.sql import bind, parse_script
@@ -18,6 +19,7 @@ from hpckit.tables.spool import Spool
 if TYPE_CHECKING:
     from hpckit.sources.counts import LineCounts
     from hpckit.spmd.context import Context
+    from hpckit.tables.table import Table
 
 
 @dataclass(slots=True)
@@ -77,3 +79,17 @@ def _described(ctx: Context, kind: str, plan: Plan, counts: LineCounts) -> Resul
     spool = Spool(table.schema, None, 1 << 30)
     spool.append(ctx.rank, table if ctx.is_root else table.slice(0, 0))
     return Result(plan, spool, counts)
+
+
+def sql(text: str, *, context: Context | None = None, options: RunOptions | None = None) -> Table:
+    """A lazy table from one SELECT: `hk.sql("SELECT …").collect()`. Collective: root reads the SQL and looks at the files."""
+    from hpckit.spmd import world
+    from hpckit.tables.table import Bound, Table
+
+    ctx = world() if context is None else context
+    options = RunOptions() if options is None else options
+    prepared = prepare(ctx, text, options)
+    if prepared.kinds != ["select"] or prepared.plans[0].output:
+        raise QueryError("hk.sql takes one SELECT; `hpckit query -f FILE` runs scripts")
+    plan = prepared.plans[0]
+    return Table(Bound(ctx, plan.source, prepared.opened[plan.source], options), plan.operators, plan.schema)
