@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -151,7 +152,7 @@ def test_any_split_and_merge_gives_the_same_bytes(table: pa.Table, keys: list[st
     whole = Feeder(table, keys, True, coded=True).state([(0, ROWS)]).finish()
     for trial in range(3):
         cuts = [0, *sorted(rng.integers(0, ROWS, 6)), ROWS]
-        splits = list(zip(cuts[:-1], cuts[1:], strict=True))
+        splits = list(itertools.pairwise(cuts))
         parts = []
         for k in range(3):
             mine = [splits[i] for i in rng.permutation(len(splits)) if i % 3 == k]

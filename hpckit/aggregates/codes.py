@@ -35,7 +35,7 @@ def narrow(strings: pa.Array) -> pa.Array | pa.ChunkedArray:
     if strings.nbytes < _STRING_BYTES_MAX or len(strings) < 2:
         return strings.cast(pa.string())
     half = len(strings) // 2
-    parts = []
+    parts: list[pa.Array] = []
     for part in (narrow(strings.slice(0, half)), narrow(strings.slice(half))):
         parts.extend(part.chunks if isinstance(part, pa.ChunkedArray) else [part])
     return pa.chunked_array(parts, pa.string())

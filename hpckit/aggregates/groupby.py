@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.aggregates.keys import KeyTable
-from hpckit.aggregates.pairs import Distinct, ValueCounts
+from hpckit.aggregates.pairs import Distinct
 from hpckit.aggregates.registry import parts_of, result_of
 from hpckit.aggregates.spec import AggSpec
+from hpckit.aggregates.values import ValueCounts
 from hpckit.aggregates.views import ArgView
 from hpckit.errors import InternalError
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,8 +28,8 @@ class KeyTable:
 
     def __init__(self, types: list[pa.DataType]) -> None:
         self.types = list(types)
-        self._strings = [OwnCodes() if t == STRING else None for t in types]
-        self._table = GroupTable(len(types)) if types else None
+        self._strings: list[Any] = [OwnCodes() if t == STRING else None for t in types]
+        self._table: Any = GroupTable(len(types)) if types else None
         self._escaping = False
         self._zeros = np.zeros(0, np.int32)
         self._direct = TranslationCache(null=UNKNOWN)  # source code -> group id, for a single string key

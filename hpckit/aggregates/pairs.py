@@ -1,15 +1,14 @@
-"""States that remember values: distinct values of a group, and how often each occurs (exact quantiles)."""
+"""Sets of (group, value): count(DISTINCT x)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from hpckit._kernels import reduce as kernel
 from hpckit._kernels.group import GroupTable
-from hpckit.aggregates import buckets
 from hpckit.aggregates.codes import OwnCodes
 from hpckit.aggregates.spec import STRING
 from hpckit.aggregates.words import decode, encode, fixed_values, grown
@@ -120,7 +119,7 @@ class Distinct:
 
     def __init__(self, kind: pa.DataType) -> None:
         self.kind = kind
-        self._strings = OwnCodes() if kind == STRING else None
+        self._strings: Any = OwnCodes() if kind == STRING else None
         self._bitmap = Bitmap() if kind == STRING else None
         self._pairs = PairTable()
         self._counted = np.zeros(0, np.int64)  # values counted elsewhere, after an exchange
@@ -207,110 +206,3 @@ class Distinct:
     @property
     def nbytes(self) -> int:
         return sum(part.nbytes for part in (self._strings, self._bitmap, self._pairs) if part is not None)
-
-
-class ValueCounts:
-    """How often each value of a group occurs. With `bucketed`, values within 0.8 % of each other count as one."""
-
-    def __init__(self, kind: pa.DataType, bucketed: bool) -> None:
-        self.kind = kind
-        self._bucketed = bucketed
-        self._strings = OwnCodes() if kind == STRING else None
-        self._pairs = PairTable()
-        self._counts = np.zeros(0, np.int64)
-        self._groups = 0
-
-    def resize(self, groups: int) -> None:
-        self._groups = groups
-
-    def update(self, ids: np.ndarray, view: ArgView, positions: np.ndarray) -> None:
-        if self._strings is not None:
-            words = self._strings.codes(view.column).astype(np.int64)
-        elif self._bucketed:
-            words = buckets.numbers(view.doubles)
-        else:
-            words = view.words
-        numbers = self._add(ids, words, view.use)
-        kernel.count_rows(numbers, None, self._counts)
-
-    def _add(self, ids: np.ndarray, words: np.ndarray, use: np.ndarray | None) -> np.ndarray:
-        numbers = self._pairs.add(ids, words, use)
-        self._counts = grown(self._counts, len(self._pairs), 0)
-        return numbers
-
-    def ordered(self) -> ValueRuns:
-        """The values of all groups in ascending order within each group."""
-        ids, words = self._pairs.columns()
-        ranks = words if self._strings is None else self._strings.strings.rank()[words].astype(np.int64)
-        order = _order(ids, ranks)
-        counts = self._counts[: len(self._pairs)][order]
-        return ValueRuns(ids[order], words[order], counts, self._groups)
-
-    def decode(self, words: np.ndarray, missing: np.ndarray) -> pa.Array:
-        """Values of words of `ordered`, NULL where `missing`."""
-        if self._strings is not None:
-            return self._strings.take(np.where(missing, -1, words).astype(np.int32))
-        return decode(words, self.kind, missing)
-
-    def columns(self) -> dict[str, pa.Array]:
-        return {}
-
-    def absorb(self, ids: np.ndarray, columns: dict[str, pa.Array]) -> None:
-        """Nothing: all of the state is in its pairs."""
-
-    def pairs(self) -> tuple[np.ndarray, dict[str, pa.Array]]:
-        """(group id of each row, {"value" (a bucket's number), "count"})."""
-        ids, words = self._pairs.columns()
-        if self._bucketed:
-            value = pa.array(words)
-        elif self._strings is not None:
-            value = self._strings.take(words.astype(np.int32))
-        else:
-            value = decode(words, self.kind)
-        return ids, {"value": value, "count": pa.array(self._counts[: len(self._pairs)])}
-
-    def absorb_pairs(self, ids: np.ndarray, columns: dict[str, pa.Array]) -> None:
-        """Adds `count` times `value` to group ids[i]."""
-        value = columns["value"]
-        if self._bucketed:
-            words = fixed_values(value, np.int64)
-        elif self._strings is not None:
-            words = self._strings.codes(value).astype(np.int64)
-        else:
-            words = encode(value)
-        numbers = self._add(ids, words, None)
-        kernel.add_counts(numbers, fixed_values(columns["count"], np.int64), self._counts)
-
-    @property
-    def nbytes(self) -> int:
-        strings = self._strings.nbytes if self._strings is not None else 0
-        return strings + self._pairs.nbytes + self._counts.nbytes
-
-
-class ValueRuns:
-    """Values of all groups, ascending within a group, with their counts: any order statistic is one search."""
-
-    def __init__(self, ids: np.ndarray, words: np.ndarray, counts: np.ndarray, groups: int) -> None:
-        self._words = words
-        self._ends = np.cumsum(counts)
-        ends = np.append(0, self._ends)[np.searchsorted(ids, np.arange(groups + 1))]
-        self._starts = ends[:-1]
-        self.totals = np.diff(ends)  # rows of each group
-
-    def at(self, ranks: np.ndarray) -> np.ndarray:
-        """Word number ranks[g] (from 0) of each group g; arbitrary where the group has none."""
-        if not len(self._words):
-            return np.zeros(len(ranks), np.int64)
-        found = np.searchsorted(self._ends, self._starts + ranks, side="right")
-        return self._words[np.minimum(found, len(self._words) - 1)]
-
-
-def _order(ids: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Order by (id, word); by one packed key where both fit, which sorts several times faster."""
-    if not len(ids):
-        return np.zeros(0, np.int64)
-    low, high = int(words.min()), int(words.max())
-    width = (high - low).bit_length()
-    if width + int(ids.max()).bit_length() < 63:
-        return np.argsort((ids << width) | (words - low))
-    return np.lexsort((words, ids))

@@ -12,7 +12,7 @@ from hpckit.aggregates.spec import DATE, FLOAT, INT, AggSpec
 from hpckit.aggregates.words import doubles
 
 if TYPE_CHECKING:
-    from hpckit.aggregates.pairs import ValueCounts
+    from hpckit.aggregates.values import ValueCounts
 
 _US_PER_DAY = 86_400_000_000
 

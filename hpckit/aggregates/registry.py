@@ -10,10 +10,11 @@ import pyarrow as pa
 
 from hpckit.aggregates import quantiles, results
 from hpckit.aggregates.chosen import Edges, StringExtremes
-from hpckit.aggregates.pairs import Distinct, ValueCounts
+from hpckit.aggregates.pairs import Distinct
 from hpckit.aggregates.sketches import DistinctSketches
 from hpckit.aggregates.spec import FLOAT, STRING, AggSpec
 from hpckit.aggregates.states import Counts, Extremes, FloatSums, IntegerSums
+from hpckit.aggregates.values import ValueCounts
 
 Part = tuple[str, Callable[[], Any]]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,7 @@ class ArgView:
         if isinstance(column, pa.ChunkedArray):
             column = column.combine_chunks()
         self.kind = kind
-        self.column = column
+        self.column: Any = column
         self.mask = None if mask is None else np.ascontiguousarray(mask).view(np.uint8)
 
     @property
