@@ -70,7 +70,7 @@ def _result(data: np.ndarray, good: np.ndarray, array: pa.Array, kind: pa.DataTy
 
 
 def parse_timestamps(array: pa.Array) -> tuple[pa.Array, np.ndarray | None]:
-    """(timestamps, rows that are none) of texts 'YYYY-MM-DD[ HH:MM[:SS[.ffffff]][zone]]'; a zone is taken into account."""
+    """(timestamps, rows that are none) of texts 'YYYY-MM-DD[ HH:MM[:SS[.ffffff]][zone]]'; a zone is subtracted."""
     try:
         return pc.cast(array, TIMESTAMP), None
     except pa.ArrowInvalid:
@@ -95,7 +95,7 @@ def _interval_text(micros: int) -> str:
     """As DuckDB writes the difference of two timestamps: 2 days 01:00:00.5."""
     sign, size = ("-", -micros) if micros < 0 else ("", micros)
     days, rest = divmod(size, DAY)
-    pieces = [f"{sign}{days} day{'' if days == 1 and not sign else 's'}"] if days else []
+    pieces = [f"{sign}{days} day{'' if days == 1 else 's'}"] if days else []
     if rest or not days:
         seconds, fraction = divmod(rest, SECOND)
         text = f"{sign}{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"

@@ -109,9 +109,18 @@ def _divide(a: Datum, b: Datum) -> pa.Array:
     return build(quotient, _nonzero(y, both(x_valid, y_valid), _length(a, b)), FLOAT)
 
 
-@register("interval_divide", lambda name, args: (Call(name, tuple(e for e, _ in args)), INTERVAL), raises=True)
+@register("interval_divide", lambda name, args: (Call(name, tuple(e for e, _ in args)), INTERVAL))
 def _interval_divide(a: Datum, b: Datum) -> pa.Array:
-    return _truncating("//", a.cast(INT), b).cast(INTERVAL)
+    """Rounded to microseconds, half to even."""
+    x, x_valid = split(a)
+    y, y_valid = split(b)
+    length = _length(a, b)
+    valid = _nonzero(y, both(x_valid, y_valid), length)
+    size, divisor = np.abs(x), np.abs(np.where(np.asarray(y) == 0, 1, y))
+    quotient = size // divisor
+    twice = 2 * (size - quotient * divisor)
+    quotient += (twice > divisor) | ((twice == divisor) & (quotient % 2 == 1))
+    return build(np.broadcast_to(quotient * np.sign(x) * np.sign(y), length), valid, INTERVAL)
 
 
 def _bind_truncating(name: str, args: list[Typed]) -> Typed:
@@ -219,7 +228,7 @@ def _round(a: Datum, places: Datum) -> pa.Array:
         rounded = whole + np.where(np.abs(scaled - whole) >= 0.5, np.copysign(1.0, scaled), 0.0)
         rounded = np.where(rounded == 0, np.copysign(0.0, x), rounded)
         result = np.where(down, rounded * scale, rounded / scale)
-        fallback = np.where(down, 0.0, x)
+        fallback = np.where(down & np.isfinite(x), 0.0, x)
     return build(np.where(np.isfinite(result), result, fallback), valid, FLOAT)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pyarrow as pa
@@ -30,11 +30,8 @@ def per_constant(compute: Callable[..., pa.Array], text: Datum, *params: Datum, 
     text = as_array(text, length)
     if all(isinstance(p, pa.Scalar) for p in params):
         return compute(text, *(p.as_py() for p in params))
-    table = pa.table({f"p{i}": as_array(p, length) for i, p in enumerate(params)})
-    groups = table.append_column("row", pa.array(np.arange(length))).group_by(table.column_names).aggregate([("row", "list")])
     pieces, rows = [], []
-    for *constants, members in zip(*(groups.column(i).to_pylist() for i in range(len(params))), groups.column("row_list"), strict=True):
-        chosen = members.values
+    for constants, chosen in _combinations([as_array(p, length) for p in params]):
         rows.append(np.asarray(chosen))
         if any(c is None for c in constants):
             pieces.append(pa.nulls(len(chosen), kind))
@@ -45,6 +42,16 @@ def per_constant(compute: Callable[..., pa.Array], text: Datum, *params: Datum, 
     back = np.empty(length, np.int64)
     back[np.concatenate(rows)] = np.arange(length)
     return pa.concat_arrays(pieces).take(pa.array(back))
+
+
+def _combinations(params: list[pa.Array]) -> Iterator[tuple[tuple, pa.Array]]:
+    """(values, rows that have them) for each distinct combination of values."""
+    names = [f"p{i}" for i in range(len(params))]
+    table = pa.table([*params, pa.array(np.arange(len(params[0])))], [*names, "row"])
+    groups = table.group_by(names).aggregate([("row", "list")])
+    constants = zip(*(groups.column(name).to_pylist() for name in names), strict=True)
+    for values, members in zip(constants, groups.column("row_list"), strict=True):
+        yield values, members.values
 
 
 def _simple(name: str, compute: Callable[[pa.Array], pa.Array], result: pa.DataType = STRING) -> None:
@@ -243,19 +250,23 @@ def _concat_operator(*args: Datum) -> pa.Array:
 
 @register("concat", _bind_join, strict=False)
 def _concat(*args: Datum) -> pa.Array:
-    return pc.binary_join_element_wise(*args, "", null_handling="skip")
+    """NULLs count as nothing. (Arrow's own null_handling='skip' loses rows where all are NULL.)"""
+    length = length_of(args)
+    return pc.binary_join_element_wise(*(pc.fill_null(as_array(a, length), "") for a in args), "")
 
 
 @register("concat_ws", _bind_join, strict=False)
 def _concat_ws(separator: Datum, *args: Datum) -> pa.Array:
+    """Each text that is not NULL after a separator; then the first separator is cut off."""
     length = length_of((separator, *args))
+    between = as_array(separator, length)
+    pieces = [pc.fill_null(pc.binary_join_element_wise(between, as_array(a, length), ""), "") for a in args]
+    joined = pc.binary_join_element_wise(*pieces, "")
     if isinstance(separator, pa.Scalar):
         if not separator.is_valid:
             return pa.nulls(length, STRING)
-        args = (as_array(args[0], length), *args[1:])
-        return pc.binary_join_element_wise(*args, separator, null_handling="skip")
-    joined = pc.binary_join_element_wise(*(as_array(a, length) for a in args), pc.fill_null(separator, ""), null_handling="skip")
-    return pc.if_else(separator.is_valid(), joined, pa.scalar(None, STRING))
+        return slice_characters(joined, len(separator.as_py()), None)
+    return per_constant(lambda t, n: slice_characters(t, n, None), joined, pc.utf8_length(between), kind=STRING)
 
 
 @function("chr", "i", STRING, raises=True)

@@ -7,14 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pyarrow as pa
 
-from hpckit.errors import QueryError
+from hpckit.errors import QueryError, UnsupportedError
 from hpckit.tables.civil_time import (
     CLOCK_PARTS,
     DAY,
     FIXED,
     HOUR,
     MINUTE,
-    MONDAY,
     MONTHS_IN,
     SECOND,
     add_months,
@@ -223,7 +222,9 @@ def _last_day(time: pa.Array) -> pa.Array:
 def _bind_difference(name: str, args: list[Typed]) -> Typed:
     check_count(name, args, 3, 3)
     unit = _unit_argument(args[0], name)
-    if unit not in FIXED and unit not in MONTHS_IN and unit != "week":
+    if unit == "week":  # DuckDB 1 counts Mondays, DuckDB 2 whole weeks
+        raise UnsupportedError(f"{name}('week', …) is not offered; write {name}('day', …) // 7 for whole weeks")
+    if unit not in FIXED and unit not in MONTHS_IN:
         raise QueryError(f"{name}: no differences in unit '{unit}'")
     return Call(name, (Literal(unit, args[0][1]), *(coerce(a, TIMESTAMP, name) for a in args[1:]))), INT
 
@@ -239,7 +240,5 @@ def _date_diff(unit: pa.Scalar, start: Datum, stop: Datum) -> pa.Array:
         count, shift = MONTHS_IN[name], 1970 * 12
         result = (months_of(b.copy()) + shift) // count - (months_of(a.copy()) + shift) // count
     else:
-        width = 7 * DAY if name == "week" else FIXED[name]
-        origin = MONDAY if name == "week" else 0
-        result = (b - origin) // width - (a - origin) // width
+        result = b // FIXED[name] - a // FIXED[name]
     return build(result, both(a_valid, b_valid), INT)
