@@ -106,6 +106,8 @@ def test_zeros_of_both_signs_are_equal() -> None:
 def test_unknown_column_is_named() -> None:
     with pytest.raises(QueryError, match=r"nodes.*one of the columns a, b"):
         sort_table(pa.table({"a": [1], "b": [2]}), [("nodes", False, False)])
+    with pytest.raises(QueryError, match=r"ORDER BY l: rows cannot be ordered by it.*list"):
+        sort_table(pa.table({"l": [[1]]}), [("l", False, False)])
 
 
 @pytest.mark.parametrize("keys", [[("s", False, True)], [("x", True, False)], [("i", True, True), ("s", False, False)]])

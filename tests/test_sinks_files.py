@@ -22,7 +22,7 @@ import zstandard
 from sink_tables import rows_of, spool_of, wild_table
 
 from hpckit import sinks
-from hpckit.errors import OutputError
+from hpckit.errors import MemoryBudgetError, OutputError
 from hpckit.sinks import blocks, columnar, hdf5, scratch, target
 from hpckit.spmd import world
 
@@ -151,6 +151,7 @@ def test_row_groups_are_cut_by_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_wide_rows_make_smaller_blocks() -> None:
     assert blocks.block_rows(10**9, 10**9 * 100) == 1 << 20
     assert blocks.block_rows(10**6, 10**6 * 1000) == 1 << 17
+    assert blocks.block_rows(10**6, 10**6 * 1000, 1 << 16) == 1 << 16
     assert blocks.block_rows(0, 0) == 1 << 20
     assert blocks.block_rows(3, 3 << 30) == 1
 
@@ -259,11 +260,19 @@ def test_an_old_output_survives_a_full_disk(tmp_path: Path, monkeypatch: pytest.
     assert os.listdir(tmp_path) == ["x.csv"] and (tmp_path / "x.csv").read_text() == "old"
 
 
-def test_encoded_text_beyond_the_budget_goes_to_scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hpckit.sinks.text.MEMORY_BYTES_MIN", 1000)
-    monkeypatch.setattr("hpckit.sinks.text.COPY_BYTES", 7000)
+@pytest.mark.parametrize("kind", ["csv", "jsonl.gz"])
+def test_text_beyond_the_budget_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr("hpckit.sinks.text.COMPRESSED_BLOCK_ROWS", 200)
     table = wild_table(5000)
-    for name, spool in {"a": spool_of(table, 9), "b": spool_of(table, 9, 500, tmp_path)}.items():
-        sinks.write(world(), spool, tmp_path / f"{name}.csv")
-    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
-    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.csv"]
+    sinks.write(world(), spool_of(table, 9), tmp_path / f"a.{kind}")
+    monkeypatch.setattr("hpckit.sinks.text.MEMORY_BYTES_MIN", 70_000)
+    monkeypatch.setattr("hpckit.sinks.text.COPY_BYTES", 700)
+    sinks.write(world(), spool_of(table, 9, 500, tmp_path), tmp_path / f"b.{kind}")
+    assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == [f"a.{kind}", f"b.{kind}"]
+    if kind == "jsonl.gz":
+        spool = spool_of(table, 9)
+        spool.budget_bytes = 0
+        with pytest.raises(MemoryBudgetError, match="--scratch"):
+            sinks.write(world(), spool, tmp_path / "c.jsonl.gz")
+        assert len(os.listdir(tmp_path)) == 2

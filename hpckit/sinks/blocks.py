@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.errors import InternalError
+from hpckit.sinks.canonical import fixed_width_bytes
 from hpckit.sinks.layout import Layout
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ BLOCK_BYTES_MAX = 128 << 20
 SENT_BLOCKS_MAX = 2  # a rank sends at most this many blocks' worth of rows in a round
 
 
-def block_rows(total_rows: int, total_bytes: int) -> int:
-    """Rows in a block: 2^20, halved while a block of average rows exceeds 128 MiB. The same at any rank count."""
-    rows = BLOCK_ROWS_MAX
+def block_rows(total_rows: int, total_bytes: int, rows_max: int | None = None) -> int:
+    """Rows in a block: `rows_max` (2^20), halved while a block of average rows exceeds 128 MiB. The same at any rank
+    count, because the sizes are those of the raw data."""
+    rows = rows_max or BLOCK_ROWS_MAX
     while rows > 1 and total_rows and rows * (total_bytes / total_rows) > BLOCK_BYTES_MAX:
         rows //= 2
     return rows
@@ -39,17 +41,19 @@ class Regrouping:
     holds more than one block it receives and about two that it sends.
     """
 
-    def __init__(self, ctx: Context, spool: Spool, owner: Callable[[int], int], rows: int) -> None:
-        """Collective. `owner(block)` is the rank that gets a block, `rows` how many rows a block has."""
+    def __init__(self, ctx: Context, spool: Spool, owner: Callable[[int], int], rows_max: int | None = None) -> None:
+        """Collective. `owner(block)` is the rank that gets a block; see block_rows() for the rows a block has."""
         self.ctx = ctx
         self.spool = spool
         self.owner = owner
-        self.rows = rows
         statistics = spool.statistics()
         statistics = statistics[statistics[:, 1] > 0]
-        self.layout = Layout(ctx, statistics[:, 0], statistics[:, 1:2])
+        sizes = np.column_stack([statistics[:, 1], statistics[:, 3::2].sum(axis=1)])
+        self.layout = Layout(ctx, statistics[:, 0], sizes)
         self.total_rows = int(self.layout.totals[0])
-        self.blocks = -(-self.total_rows // rows)
+        total_bytes = self.total_rows * fixed_width_bytes(spool.schema) + int(self.layout.totals[1])
+        self.rows = block_rows(self.total_rows, total_bytes, rows_max)
+        self.blocks = -(-self.total_rows // self.rows)
 
     def __iter__(self) -> Iterator[tuple[int, pa.Table] | None]:
         """Collective at every step. All ranks make the same number of steps."""

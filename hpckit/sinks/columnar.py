@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hpckit.sinks.blocks import Regrouping, block_rows
+from hpckit.sinks.blocks import Regrouping
 from hpckit.sinks.canonical import canonical_batch
 from hpckit.sinks.target import Target, output_errors
 
@@ -73,9 +73,9 @@ def is_split(total_bytes: int) -> bool:
     return total_bytes > ONE_FILE_BYTES_MAX
 
 
-def write_one(ctx: Context, spool: Spool, target: Target, path: str, total_rows: int, total_bytes: int) -> None:
+def write_one(ctx: Context, spool: Spool, target: Target, path: str, total_bytes: int) -> None:
     """One file at `path`, written by root. Collective."""
-    blocks = Regrouping(ctx, spool, lambda block: 0, block_rows(total_rows, total_bytes))
+    blocks = Regrouping(ctx, spool, lambda block: 0)
     file: BlockFile | None = None
     try:
         with ctx.agreed(f"opening {target.path}"), output_errors(target.path):
@@ -94,9 +94,9 @@ def write_one(ctx: Context, spool: Spool, target: Target, path: str, total_rows:
             file.abandon()
 
 
-def write_parts(ctx: Context, spool: Spool, target: Target, folder: str, total_rows: int, total_bytes: int) -> None:
+def write_parts(ctx: Context, spool: Spool, target: Target, folder: str, total_bytes: int) -> None:
     """A part for each block in `folder`, written by all ranks. Collective."""
-    blocks = Regrouping(ctx, spool, lambda block: block % ctx.size, block_rows(total_rows, total_bytes))
+    blocks = Regrouping(ctx, spool, lambda block: block % ctx.size)
     for received in blocks:
         with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
             if received is not None:

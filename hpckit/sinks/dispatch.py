@@ -36,7 +36,7 @@ def write(ctx: Context, spool: Spool, path: str | os.PathLike[str], overwrite: b
         split = columnar.is_split(total_bytes)
         with _appearing(ctx, target, overwrite, is_folder=split) as temporary:
             write_blocks = columnar.write_parts if split else columnar.write_one
-            write_blocks(ctx, spool, target, temporary, total_rows, total_bytes)
+            write_blocks(ctx, spool, target, temporary, total_bytes)
     else:
         from hpckit.sinks import text
 

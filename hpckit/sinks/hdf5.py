@@ -20,7 +20,7 @@ of its dataset.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -158,20 +158,17 @@ def dataset_names(columns: list[str]) -> list[str]:
 
 def _fill(fd: int, spool: Spool, layout: Layout, places: list[dict[str, int | None]], first: bool) -> None:
     """Write this rank's rows at their places. Local. `first` writes the leading 0 of string offsets."""
-    for i, place in enumerate(places):
-        if first and "offsets" in place:
-            _put(fd, place["offsets"], 0, np.zeros(1, INT64))
-        for ordinal in spool.ordinals():
-            start = layout.start(ordinal)
-            row, byte = int(start[0]), int(start[2 + 2 * i])
-            for array in _column(spool, ordinal, i):
-                byte += _put_array(fd, place, array, row, byte)
-                row += len(array)
-
-
-def _column(spool: Spool, ordinal: int, i: int) -> Iterator[pa.Array]:
-    for batch in spool.read(ordinal):
-        yield batch.column(i)
+    if first:
+        for place in places:
+            if "offsets" in place:
+                _put(fd, place["offsets"], 0, np.zeros(1, INT64))
+    for ordinal in spool.ordinals():
+        start = layout.start(ordinal)
+        row, string_starts = int(start[0]), start[2::2].tolist()
+        for batch in spool.read(ordinal):
+            for i, place in enumerate(places):
+                string_starts[i] += _put_array(fd, place, batch.column(i), row, string_starts[i])
+            row += batch.num_rows
 
 
 def _put_array(fd: int, place: dict[str, int | None], array: pa.Array, row: int, byte: int) -> int:

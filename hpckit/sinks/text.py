@@ -26,53 +26,80 @@ COPY_BYTES = 4 << 20
 COMPRESSED_BLOCK_ROWS = 1 << 17
 
 
-class EncodedChunks:
-    """Encoded text by ordinal, appended in any number of pieces; beyond `budget_bytes` it lies on scratch disk."""
+class PlainChunks:
+    """The text of a spool by ordinal: encoded once to learn its size, kept up to `budget_bytes`, else encoded again.
+
+    Encoding is faster than a disk, so what is not kept is not spilled either.
+    """
+
+    def __init__(self, spool: Spool, encoder: TextEncoder, budget_bytes: int) -> None:
+        """Local. Encodes everything once."""
+        self.sizes: dict[int, int] = {}
+        self._spool = spool
+        self._encoder = encoder
+        self._kept: dict[int, list[bytes]] = {}
+        left = max(budget_bytes, MEMORY_BYTES_MIN)
+        for ordinal in spool.ordinals():
+            size, kept = 0, []
+            for piece in self._encoded(ordinal):
+                size += len(piece)
+                if size <= left:
+                    kept.append(bytes(piece))
+                else:
+                    kept.clear()
+            self.sizes[ordinal] = size
+            if size <= left:
+                self._kept[ordinal] = kept
+                left -= size
+
+    def read(self, ordinal: int) -> Iterator[memoryview | bytes]:
+        """The bytes of a chunk in pieces; a piece is valid until the next one is asked for."""
+        return iter(self._kept[ordinal]) if ordinal in self._kept else self._encoded(ordinal)
+
+    def _encoded(self, ordinal: int) -> Iterator[memoryview]:
+        for batch in self._spool.read(ordinal):
+            yield from self._encoder.encode(batch)
+
+
+class StoredChunks:
+    """Compressed text by block number; beyond `budget_bytes` it lies on scratch disk."""
 
     def __init__(self, scratch: Path | None, budget_bytes: int) -> None:
         self.sizes: dict[int, int] = {}
-        self._pieces: dict[int, list[bytes | tuple[int, int]]] = {}
-        self._memory_bytes = 0
-        self._budget_bytes = max(budget_bytes, MEMORY_BYTES_MIN)
+        self._places: dict[int, bytes | int] = {}
+        self._left = max(budget_bytes, MEMORY_BYTES_MIN)
         self._scratch = scratch
         self._file: ScratchFile | None = None
 
-    def append(self, ordinal: int, piece: memoryview | bytes) -> None:
-        """Add bytes to chunk `ordinal`."""
-        pieces = self._pieces.setdefault(ordinal, [])
-        self.sizes[ordinal] = self.sizes.get(ordinal, 0) + len(piece)
-        if self._memory_bytes + len(piece) <= self._budget_bytes:
-            self._memory_bytes += len(piece)
-            pieces.append(bytes(piece))
+    def put(self, block: int, data: bytes) -> None:
+        """Keep the text of a block."""
+        self.sizes[block] = len(data)
+        if len(data) <= self._left:
+            self._left -= len(data)
+            self._places[block] = data
             return
         if self._file is None:
             if self._scratch is None:
                 raise MemoryBudgetError(
-                    f"the text of the output takes more than {self._budget_bytes:,} bytes on this rank; "
+                    "the compressed output does not fit this rank's share of memory; "
                     "give more --memory or a folder to spill to with --scratch"
                 )
-            self._file = ScratchFile(self._scratch, "the text of the output")
-        offset = self._file.append(piece)
-        last = pieces[-1] if pieces else None
-        if isinstance(last, tuple) and last[0] + last[1] == offset:
-            pieces[-1] = (last[0], last[1] + len(piece))
-        else:
-            pieces.append((offset, len(piece)))
+            self._file = ScratchFile(self._scratch, "the compressed output")
+        self._places[block] = self._file.append(data)
 
-    def read(self, ordinal: int) -> Iterator[bytes]:
-        """The bytes of a chunk in pieces of at most 4 MiB."""
-        for piece in self._pieces[ordinal]:
-            if isinstance(piece, bytes):
-                yield piece
-                continue
-            assert self._file is not None
-            offset, size = piece
-            for start in range(0, size, COPY_BYTES):
-                yield self._file.read(offset + start, min(COPY_BYTES, size - start))
+    def read(self, block: int) -> Iterator[memoryview | bytes]:
+        """The bytes of a block in pieces of at most 4 MiB."""
+        place = self._places[block]
+        if isinstance(place, bytes):
+            yield place
+            return
+        assert self._file is not None
+        for start in range(0, self.sizes[block], COPY_BYTES):
+            yield self._file.read(place + start, min(COPY_BYTES, self.sizes[block] - start))
 
     def close(self) -> None:
         """Give memory and disk back."""
-        self._pieces.clear()
+        self._places.clear()
         if self._file is not None:
             self._file.close()
 
@@ -80,21 +107,19 @@ class EncodedChunks:
 def write_text(ctx: Context, spool: Spool, target: Target, path: str) -> None:
     """Write the rows of all ranks to `path`, an empty file made by root. Collective."""
     encoder = TextEncoder(spool.schema, target.kind)
-    chunks = EncodedChunks(spool.scratch, spool.budget_bytes // 4)
-    try:
-        header = encoder.header()
-        if target.compression:
-            header = compressor(target.compression)(header)
-            _encode_compressed(ctx, spool, encoder, chunks, compressor(target.compression))
-        else:
-            with ctx.agreed(f"encoding {target.path}"):
-                for ordinal in spool.ordinals():
-                    for batch in spool.read(ordinal):
-                        for piece in encoder.encode(batch):
-                            chunks.append(ordinal, piece)
+    header = encoder.header()
+    if target.compression is None:
+        with ctx.agreed(f"encoding {target.path}"):
+            chunks = PlainChunks(spool, encoder, spool.budget_bytes // 4)
         _write_chunks(ctx, chunks, header, target.path, path)
+        return
+    compress = compressor(target.compression)
+    stored = StoredChunks(spool.scratch, spool.budget_bytes // 4)
+    try:
+        _encode_compressed(ctx, spool, encoder, stored, compress)
+        _write_chunks(ctx, stored, compress(header), target.path, path)
     finally:
-        chunks.close()
+        stored.close()
 
 
 def compressor(kind: str) -> Callable[[bytes], bytes]:
@@ -112,7 +137,7 @@ def compressor(kind: str) -> Callable[[bytes], bytes]:
 
 
 def _encode_compressed(
-    ctx: Context, spool: Spool, encoder: TextEncoder, chunks: EncodedChunks, compress: Callable[[bytes], bytes]
+    ctx: Context, spool: Spool, encoder: TextEncoder, chunks: StoredChunks, compress: Callable[[bytes], bytes]
 ) -> None:
     """Collective. One member for each 2^17 rows of the canonical order, so that the bytes depend on the rows alone."""
     blocks = Regrouping(ctx, spool, lambda block: block % ctx.size, COMPRESSED_BLOCK_ROWS)
@@ -121,10 +146,10 @@ def _encode_compressed(
             if received is not None:
                 block, table = received
                 text = b"".join(bytes(p) for batch in table.to_batches() for p in encoder.encode(batch))
-                chunks.append(block, compress(text))
+                chunks.put(block, compress(text))
 
 
-def _write_chunks(ctx: Context, chunks: EncodedChunks, header: bytes, name: str, path: str) -> None:
+def _write_chunks(ctx: Context, chunks: PlainChunks | StoredChunks, header: bytes, name: str, path: str) -> None:
     """Collective. All ranks write their chunks at their offsets behind `header`."""
     ordinals = np.array(sorted(chunks.sizes), np.int64)
     sizes = np.array([chunks.sizes[int(o)] for o in ordinals], np.int64).reshape(-1, 1)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hpckit.errors import QueryError
+from hpckit.errors import OutputError, QueryError
 from hpckit.sinks.canonical import storage_type
 
 WORD_BITS = 64
@@ -34,6 +34,10 @@ def as_keys(keys: list[Key] | list[tuple[str, bool, bool]], schema: pa.Schema) -
     for key in result:
         if schema.get_field_index(key.name) < 0:
             raise QueryError(f"ORDER BY {key.name}: expected one of the columns {', '.join(schema.names)}")
+        try:
+            storage_type(key.name, schema.field(key.name).type)
+        except OutputError as error:
+            raise QueryError(f"ORDER BY {key.name}: rows cannot be ordered by it: {error}") from error
     return result
 
 
@@ -142,8 +146,10 @@ def permutation(words: list[np.ndarray], rows: int) -> np.ndarray:
         combined = (packed[0] << np.uint64(row_bits)) | np.arange(rows, dtype=np.uint64)
         combined.sort()
         return (combined & np.uint64((1 << row_bits) - 1)).astype(np.int64)
-    if len(packed) == 1:
-        return np.argsort(packed[0], kind="stable")
+    order = np.argsort(packed[0])  # several times as fast as a stable sort, and as good where no two words are equal
+    first = packed[0][order]
+    if (first[1:] != first[:-1]).all():
+        return order
     return np.lexsort(packed[::-1])
 
 
