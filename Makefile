@@ -49,7 +49,7 @@ test: dev
 	@$(PYTEST) tests
 
 test-fast: dev
-	@$(PYTEST) tests -m "not packaging and not suite"
+	@$(PYTEST) tests -m "not packaging and not suite and not mpirun"
 
 lint: dev
 	@$(BIN)/ruff check .

@@ -11,10 +11,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 LOGHUB = ROOT.parent / "shared" / "data" / "loghub"
 RANKS = (1, 2, 3, 4)
+
+settings.register_profile("hpckit", deadline=None)  # a busy machine is no wrong answer
+settings.load_profile("hpckit")
 
 kernels = os.environ.get("HPCKIT_TEST_KERNELS")
 if kernels:  # a second build of the kernels, e.g. with bounds checks
@@ -28,6 +32,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     if collection_path.name == "mpi" and not config.getoption("--with-mpi", default=False):
         return True
     return None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that start mpirun are marked so: `-m "not mpirun"` leaves the quick ones."""
+    for item in items:
+        if {"mpirun", "same_at_any_rank_count"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.mpirun)
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,7 @@ COMMANDS = {
 HELP = """\
 usage: hpckit COMMAND [OPTIONS]
 
-Raw logs and arrays in, answers out: on one process as it stands, on many with mpirun or `hpckit run`.
+Raw logs and arrays in, answers out: one process as it stands, many with mpirun or `hpckit run`.
 
 commands:
 {commands}

@@ -1,0 +1,114 @@
+"""The front door: help and version at once, without heavy imports; near misses; shared option types."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hpckit import __version__
+from hpckit.cli import main as main_module
+from hpckit.cli.options import Parser, RejectLimit, UsageError, duration, reject_limit, size
+
+HEAVY = ("mpi4py", "pyarrow", "h5py", "numpy", "typer", "sqlglot", "rich")
+COMMANDS = [name for name, (module, _) in main_module.COMMANDS.items() if importlib.util.find_spec(module)]
+
+
+def heavy_imports(argv: list[str]) -> tuple[str, int, str, float]:
+    """(stdout, exit status, heavy modules imported, seconds) of an hpckit command in a process of its own."""
+    code = (
+        "import sys\nfrom hpckit.cli.main import main\n"
+        f"try:\n    status = main({argv!r})\nexcept SystemExit as stop:\n    status = stop.code\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr); sys.exit(status)"
+    )
+    start_s = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    return done.stdout, done.returncode, done.stderr.strip().splitlines()[-1], time.perf_counter() - start_s
+
+
+@pytest.mark.parametrize("argv", [[], ["--help"], ["-h"], ["help"]], ids=str)
+def test_help_lists_every_command_and_imports_nothing(argv: list[str]) -> None:
+    text, status, heavy, _ = heavy_imports(argv)
+    assert (status, heavy) == (0, "[]")
+    assert text.startswith("usage: hpckit")
+    assert all(f"\n  {name} " in text for name in main_module.COMMANDS)
+    assert "examples:" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_version() -> None:
+    assert heavy_imports(["--version"])[:3] == (f"hpckit {__version__}\n", 0, "[]")
+
+
+def test_help_within_150_ms() -> None:
+    assert min(heavy_imports(["--help"])[3] for _ in range(5)) < 0.15  # the best of five: the machine may be busy
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_commands_is_light_and_has_examples(command: str) -> None:
+    text, status, heavy, _ = heavy_imports([command, "--help"])
+    assert (status, heavy) == (0, "[]")
+    assert text.startswith(f"usage: hpckit {command}")
+    assert "examples:" in text
+    assert heavy_imports(["help", command])[0] == text
+
+
+def test_under_a_launcher_one_rank_speaks() -> None:
+    for argv in (["--help"], ["run", "--help"], ["nonsense"], ["run", "--nonsense"]):
+        env = {**os.environ, "PMI_RANK": "1", "PMI_SIZE": "2"}
+        command = [sys.executable, "-m", "hpckit.cli.main", *argv]
+        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=30, check=False)
+        assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_unknown_command_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_module.main(["querry"]) == 2
+    assert "unknown command 'querry'; did you mean `query`?" in capsys.readouterr().err
+
+
+def test_usage_errors_name_the_command_and_give_2(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main_module.main(["run", "--rank", "2", "--", "query"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hpckit run: error: ")
+    assert "see `hpckit run --help`" in error
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--colour"], "unknown option --colour; did you mean --color?"),
+        (["--color", "red", "--zzz=1"], "unknown option --zzz\n"),
+        (["--color", "red", "more"], "unexpected argument 'more'; quote text that contains spaces"),
+        (["--memory", "2Q"], "size '2Q': expected a number with an optional unit"),
+        (["--every", "5 parsecs"], "duration '5 parsecs': expected"),
+        (["--max-rejects", "101%"], "limit '101%': expected a count of lines or a percentage"),
+        (["--col", "red"], "unknown option --col; did you mean --color?"),
+    ],
+)
+def test_wrong_options_say_value_expectation_and_remedy(argv: list[str], message: str) -> None:
+    parser = Parser("paint", "Paints.", examples=[("hpckit paint", "paints")])
+    parser.add_argument("--color")
+    parser.add_argument("--memory", type=size)
+    parser.add_argument("--every", type=duration)
+    parser.add_argument("--max-rejects", type=reject_limit)
+    with pytest.raises(UsageError) as caught:
+        parser.parse_args(argv)
+    assert message in str(caught.value)
+    assert caught.value.prog == "hpckit paint"
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("30", 30), ("1.5", 1.5), ("5m", 300), ("1h30m", 5400), ("2d", 172800)])
+def test_durations(text: str, seconds: float) -> None:
+    assert duration(text) == seconds
+
+
+def test_reject_limits() -> None:
+    assert reject_limit("3") == RejectLimit(count=3)
+    assert str(reject_limit("0.5%")) == "0.5%"
+    assert [reject_limit("3").exceeded_by(n, 10) for n in (3, 4)] == [False, True]
+    assert [reject_limit("10%").exceeded_by(n, 40) for n in (4, 5)] == [False, True]
+    assert not reject_limit("0").exceeded_by(0, 0)
