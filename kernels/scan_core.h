@@ -50,6 +50,30 @@ TARGET static const uint8_t *ISA(closing_quote)(const uint8_t *p, const uint8_t 
     }
 }
 
+/* Where a quoted field that starts at p ends: at an unescaped '"' or at one of its step's literals, or NULL. */
+TARGET static const uint8_t *ISA(quoted_end)(const scan_step *step, const uint8_t *p, const uint8_t *end, int *escaped) {
+    *escaped = 0;
+    while (p < end) {
+        uint64_t m = ISA(mask64)(p, '"') | ISA(mask64)(p, '\\');
+        const uint8_t *next = p + 64;
+        for (int32_t i = 0; i < step->alternatives; i++) m |= ISA(mask64)(p, step->literal[i].bytes[0]);
+        for (; m; m &= m - 1) {
+            const uint8_t *q = p + __builtin_ctzll(m);
+            if (q >= end) break;
+            if (*q == '"') return q;
+            if (*q == '\\') {
+                *escaped = 1;
+                next = q + 2; /* whatever it escapes does not end the field */
+                break;
+            }
+            for (int32_t i = 0; i < step->alternatives; i++)
+                if (starts_with(q, end, &step->literal[i])) return q;
+        }
+        p = next;
+    }
+    return step->or_end ? end : NULL;
+}
+
 /* Where a field that starts at p ends by one of its step's literals, or NULL. */
 TARGET static const uint8_t *ISA(field_end)(const scan_step *step, const uint8_t *p, const uint8_t *end) {
     const uint8_t *from = p + step->min_width, *best = NULL;
@@ -117,7 +141,7 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             p += step->literal[0].length;
             break;
         case STEP_QUOTED:
-            q = ISA(closing_quote)(p, line_end, &escaped);
+            q = ISA(quoted_end)(step, p, line_end, &escaped);
             if (!q) return scan_fail(s, BAD_QUOTE, step->field, p - record);
             ISA(set_range)(s, step->field, p - record, q - record, escaped ? FLAG_BACKSLASH : 0);
             p = q;
@@ -193,30 +217,61 @@ static inline const uint8_t *ISA(skip_space)(const uint8_t *p, const uint8_t *en
     return p;
 }
 
-/* Behind the JSON value that starts at p (brackets are matched, strings are skipped), or NULL. */
-TARGET static const uint8_t *ISA(skip_value)(const uint8_t *p, const uint8_t *end) {
-    int depth = 0, escaped;
-    for (; p < end; p++) {
-        uint8_t c = *p;
-        if (c == '"') {
-            p = ISA(closing_quote)(p + 1, end, &escaped);
-            if (!p) return NULL;
-            if (!depth) return p + 1;
-        } else if (c == '{' || c == '[') {
-            if (++depth > 512) return NULL;
-        } else if (c == '}' || c == ']') {
-            if (--depth < 0) return p;
-            if (!depth) return p + 1;
-        } else if (!depth && (c == ',' || c == ' ' || c == '\t' || c == '\r' || c == '\n')) return p;
-    }
-    return depth ? NULL : p;
-}
-
+/* A JSON number, true, false or null, or what Python writes for the floats that JSON lacks. */
 static int ISA(scalar_valid)(const uint8_t *p, int64_t n) {
-    double ignored;
+    const uint8_t *end = p + n, *digits;
     if (n == 4 && (memcmp(p, "true", 4) == 0 || memcmp(p, "null", 4) == 0)) return 1;
     if (n == 5 && memcmp(p, "false", 5) == 0) return 1;
-    return n > 0 && (*p == '-' || (uint32_t)(*p - '0') <= 9) && parse_float(p, n, &ignored);
+    if ((n == 3 && memcmp(p, "NaN", 3) == 0) || (n == 8 && memcmp(p, "Infinity", 8) == 0)) return 1;
+    if (n == 9 && memcmp(p, "-Infinity", 9) == 0) return 1;
+    if (p < end && *p == '-') p++;
+    for (digits = p; p < end && (uint32_t)(*p - '0') <= 9; p++) {}
+    if (p == digits || (*digits == '0' && p - digits > 1)) return 0;
+    if (p < end && *p == '.') {
+        for (digits = ++p; p < end && (uint32_t)(*p - '0') <= 9; p++) {}
+        if (p == digits) return 0;
+    }
+    if (p < end && (*p | 0x20) == 'e') {
+        p++;
+        if (p < end && (*p == '-' || *p == '+')) p++;
+        for (digits = p; p < end && (uint32_t)(*p - '0') <= 9; p++) {}
+        if (p == digits) return 0;
+    }
+    return p == end;
+}
+
+#define JSON_DEPTH_MAX 512
+
+/* Behind the JSON value that starts at p, or NULL if there is none that is well-formed. */
+TARGET static const uint8_t *ISA(skip_value)(const uint8_t *p, const uint8_t *end, int depth) {
+    int escaped;
+    if (p >= end || depth > JSON_DEPTH_MAX) return NULL;
+    if (*p == '"') {
+        p = ISA(closing_quote)(p + 1, end, &escaped);
+        return p ? p + 1 : NULL;
+    }
+    if (*p != '{' && *p != '[') {
+        const uint8_t *q = p;
+        while (q < end && *q != ',' && *q != '}' && *q != ']' && *q > ' ') q++;
+        return ISA(scalar_valid)(p, q - p) ? q : NULL;
+    }
+    uint8_t close = *p == '{' ? '}' : ']';
+    p = ISA(skip_space)(p + 1, end);
+    if (p < end && *p == close) return p + 1;
+    for (;;) {
+        if (close == '}') {
+            if (p >= end || *p != '"' || !(p = ISA(closing_quote)(p + 1, end, &escaped))) return NULL;
+            p = ISA(skip_space)(p + 1, end);
+            if (p >= end || *p != ':') return NULL;
+            p = ISA(skip_space)(p + 1, end);
+        }
+        if (!(p = ISA(skip_value)(p, end, depth + 1))) return NULL;
+        p = ISA(skip_space)(p, end);
+        if (p >= end) return NULL;
+        if (*p == close) return p + 1;
+        if (*p != ',') return NULL;
+        p = ISA(skip_space)(p + 1, end);
+    }
 }
 
 /* Field of a key (guess first: records repeat the order of their keys); -1: not wanted; -2: an object that holds one. */
@@ -247,7 +302,8 @@ TARGET static int ISA(split_object)(scan_state *s, const uint8_t *record, const 
         int64_t n = q - p - 1;
         int32_t f = -1;
         if (depth + n < JSON_PATH_MAX) {
-            memcpy(path + depth, p + 1, (size_t)n);
+            if (!escaped) memcpy(path + depth, p + 1, (size_t)n);
+            else if ((n = unescape_json(p + 1, n, path + depth)) < 0) return scan_fail(s, BAD_JSON, -1, p - record);
             f = ISA(key_field)(s, path, depth + n, guess);
         }
         p = ISA(skip_space)(q + 1, end);
@@ -260,8 +316,9 @@ TARGET static int ISA(split_object)(scan_state *s, const uint8_t *record, const 
             if (bad) return bad;
         } else {
             const uint8_t *value = p;
-            p = ISA(skip_value)(p, end);
-            if (!p || p == value) return scan_fail(s, BAD_JSON, f, value - record);
+            p = ISA(skip_value)(p, end, level + 1);
+            /* where columns are made of an object's members, another value would be lost */
+            if (!p || (f == -2 && *value != 'n')) return scan_fail(s, BAD_JSON, f, value - record);
             if (*value == '"') {
                 if (f >= 0) {
                     int slash = ISA(find_byte)(value + 1, p - 1, '\\') != NULL;
@@ -269,12 +326,9 @@ TARGET static int ISA(split_object)(scan_state *s, const uint8_t *record, const 
                 }
             } else if (*value == '{' || *value == '[') {
                 if (f >= 0) ISA(set_range)(s, f, value - record, p - record, 0);
-            } else {
-                if (!ISA(scalar_valid)(value, p - value)) return scan_fail(s, BAD_JSON, f, value - record);
-                if (f >= 0) {
-                    ISA(set_range)(s, f, value - record, p - record, 0);
-                    if (*value == 'n') s->flags[f] = FLAG_ABSENT;
-                }
+            } else if (f >= 0) {
+                ISA(set_range)(s, f, value - record, p - record, 0);
+                if (*value == 'n') s->flags[f] = FLAG_ABSENT;
             }
             if (f >= 0) guess = f + 1;
         }
@@ -305,18 +359,21 @@ TARGET static int ISA(split_logfmt)(scan_state *s, const uint8_t *record, const 
         while (p < end && (*p == ' ' || *p == '\t')) p++;
         if (p >= end) return GOOD;
         const uint8_t *key = p;
-        while (p < end && *p != '=' && *p != ' ' && *p != '"') p++;
+        while (p < end && *p != '=' && *p != ' ' && *p != '\t' && *p != '"') p++;
         if (p == key || (p < end && *p == '"')) return scan_fail(s, BAD_LITERAL, -1, p - record);
         int32_t f = ISA(key_field)(s, key, p - key, guess);
         if (f >= 0) guess = f + 1;
-        if (p >= end || *p == ' ') continue; /* a bare key has no value: NULL */
+        if (p >= end || *p != '=') { /* a bare key has no value: NULL */
+            if (f >= 0) s->flags[f] = FLAG_ABSENT;
+            continue;
+        }
         p++;
         if (p < end && *p == '"') {
             q = ISA(closing_quote)(p + 1, end, &escaped);
             if (!q) return scan_fail(s, BAD_QUOTE, f, p - record);
             ISA(set_range)(s, f, p + 1 - record, q - record, FLAG_QUOTED | (escaped ? FLAG_BACKSLASH : 0));
             p = q + 1;
-            if (p < end && *p != ' ') return scan_fail(s, BAD_QUOTE, f, p - record);
+            if (p < end && *p != ' ' && *p != '\t') return scan_fail(s, BAD_QUOTE, f, p - record);
         } else {
             q = ISA(find_byte)(p, end, ' ');
             if (!q) q = end;
@@ -523,6 +580,7 @@ TARGET static int ISA(scan)(scan_state *s, const uint8_t *buf, int64_t limit, in
             s->position = limit;
             return SCAN_NEED_DATA;
         }
+        if (!nl && inner && hard_end[-1] == '\n') inner--; /* behind it there is no further line */
         const uint8_t *line_end = nl ? nl : hard_end, *next = nl ? nl + 1 : hard_end;
         if (line_end > p && line_end[-1] == '\r') line_end--;
         if (line_end == p) { s->blank += !s->skip_leading; s->lines += !s->skip_leading; s->position = next - buf; continue; }

@@ -16,6 +16,7 @@ VALUE_KINDS = {
     FieldType.INT: "int",
     FieldType.FLOAT: "float",
     FieldType.TIME: "time",
+    FieldType.DATE: "time",
     FieldType.BOOL: "bool",
 }
 
@@ -60,11 +61,13 @@ def _lower(fmt: Format, steps: Sequence[Step], i: int) -> KernelStep:
         return ("optional", -1, step.skip, 0, 0, False, False, (step.literal,))
     if step.kind is StepKind.REST:
         return ("rest", step.field, 0, 0, 0, False, False, ())
-    if fmt.fields[step.field].type is FieldType.QUOTED:
-        return ("quoted", step.field, 0, 0, 0, False, False, ())
     stops = field_stops(fmt.fields, steps, i)
     if stops is None:
         raise FormatError(f"format {fmt.name!r}: nothing tells where field {fmt.fields[step.field].name!r} ends")
+    if fmt.fields[step.field].type is FieldType.QUOTED:
+        literals = tuple(literal for literal in stops.literals if not literal.startswith(b'"'))
+        blank = (b" ",) if stops.blank else ()
+        return ("quoted", step.field, 0, 0, 0, stops.line_end, False, literals + blank)
     if stops.line_end and not stops.literals and not stops.blank and not stops.fixed:
         return ("rest", step.field, 0, 0, 0, False, False, ())
     return ("field", step.field, 0, stops.skip, stops.fixed, stops.line_end, stops.blank, stops.literals)
@@ -162,6 +165,8 @@ def column_spec(fmt: Format, column: WantedColumn, times: TimeRules) -> dict:
     field = fmt.fields[index]
     spec: dict = {"field": index, "null": field.null, "byte_array": field.byte_array}
     spec["kind"] = VALUE_KINDS.get(field.type, "coded" if column.coded else "text")
+    if field.type is FieldType.DATE:
+        spec["time"] = time_parser(field, TimeRules(None, times.not_after_us))  # a day has no zone
     if field.type is FieldType.TIME:
         spec["time"] = time_parser(field, times)
         if field.derived_from:
@@ -171,5 +176,5 @@ def column_spec(fmt: Format, column: WantedColumn, times: TimeRules) -> dict:
 
 
 def time_parser(field: Field, times: TimeRules) -> scan.TimeParser:
-    """The compiled timestamp pattern of a TIME field."""
+    """The compiled pattern of a TIME or DATE field."""
     return scan.TimeParser(field.time_format, times.zone, times.not_after_us)
