@@ -221,7 +221,8 @@ static int column_is_null(scan_state *s, const scan_column *c, const uint8_t *re
     }
     if (c->field < 0) return 0;
     if (s->flags[c->field] & FLAG_ABSENT) return 1;
-    if (s->flags[c->field] & FLAG_QUOTED) return 0;
+    /* quoted text is never NULL, but a quoted nothing is where a number should be */
+    if ((s->flags[c->field] & FLAG_QUOTED) && (s->length[c->field] || c->kind == VALUE_CODED || c->kind == VALUE_TEXT)) return 0;
     return c->null_count && is_null_token(c, record + s->start[c->field], s->length[c->field]);
 }
 

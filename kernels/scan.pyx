@@ -168,7 +168,7 @@ cdef class TimeParser:
             return
         second = kinds.index("S")
         before = sum(1 if not kind else FIXED_WIDTH.get(kind, 1 << 20) for kind in kinds[:second])
-        behind = set(kinds[second + 1:]) - {"", "f", "z", "Z"}
+        behind = set(kinds[second + 1:]) - {"", "f", "F", "z", "Z"}
         if before > TIME_MEMO_MAX or behind:
             return
         self.program.memo_ops = second
@@ -209,6 +209,10 @@ def compile_time(pattern):
             continue
         i += 1
         width = 0
+        if raw[i:i + 2] == b".f":  # ".123", ",123456" or nothing
+            ops.append(("F", 0))
+            i += 2
+            continue
         if i < len(raw) and chr(raw[i]) in "369":
             width = raw[i] - 48
             i += 1
@@ -228,7 +232,7 @@ def compile_time(pattern):
             ops.append((c, width))
         else:
             raise ValueError(f"time pattern {pattern!r}: %{c} is not known; use one of %Y %y %m %d %e %b %B %a %A %H %I %p "
-                             "%M %S %f %3f %6f %9f %z %Z %s %Q %U %j")
+                             "%M %S %f %3f %6f %9f %.f %z %Z %s %Q %U %j")
     return ops
 
 

@@ -159,6 +159,12 @@ static int time_run(const time_program *t, int from, int to, const uint8_t **p, 
         case 'M': if (end - *p < 2 || !two_digits(*p, &x->minute)) return 0; *p += 2; break;
         case 'S': if (end - *p < 2 || !two_digits(*p, &x->second)) return 0; *p += 2; break;
         case 'f': if (!fraction_us(p, end, op.width, &x->micro)) return 0; break;
+        case 'F': /* a fraction, if there is one */
+            if (end - *p >= 2 && (**p == '.' || **p == ',') && (uint32_t)((*p)[1] - '0') <= 9) {
+                (*p)++;
+                if (!fraction_us(p, end, 0, &x->micro)) return 0;
+            }
+            break;
         case 'p':
             if (end - *p < 2 || ((*p)[1] | 0x20) != 'm') return 0;
             v = **p | 0x20;

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from hpckit._kernels import scan
 from hpckit._kernels.intern import Interner
-from hpckit.errors import TooManyRejectsError
+from hpckit.errors import InternalError, TooManyRejectsError
 from hpckit.formats.model import Format, Mode
 from hpckit.sources.base import Atom, ReadOptions, Terms
 from hpckit.sources.counts import LineCounts
@@ -24,6 +24,8 @@ DICTIONARY_ENTRIES = 1 << 19
 DICTIONARY_BYTES = 32 << 20
 REJECT_TEXT_BYTES = 500  # how much of a rejected record is kept
 BOM = b"\xef\xbb\xbf"
+DAY_US = 86_400_000_000
+QUOTE = ord('"')
 
 REJECT_SCHEMA = pa.schema(
     [("file", pa.string()), ("offset", pa.int64()), ("lines", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
@@ -52,7 +54,8 @@ class TextReader:
     """Reads splits of text files in one format for all statements that share the scan.
 
     `columns` are filled by the kernel except `_offset` and `_file`; `terms` are the rows wanted (any term of which all
-    atoms hold; none: all rows); `not_after` has an instant for each file, see TimeParser.set_not_after.
+    atoms hold; none: all rows); `not_after` has an instant for each file, see TimeParser.set_not_after; `header_ends` has
+    the byte of each file behind its header, which holds no record and is not counted.
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class TextReader:
         not_after: Sequence[int],
         options: ReadOptions,
         quote_parity: dict[int, bool],
+        header_ends: Sequence[int] = (),
     ) -> None:
         self.format, self.files, self.columns, self.terms = fmt, files, columns, terms
         self.zone, self.not_after, self.options, self.quote_parity = zone, not_after, options, quote_parity
+        self.header_ends = header_ends
         self.counts = LineCounts()
         self.rejects: list[tuple[int, pa.RecordBatch]] = []
         self._kernel_columns = [c for c in columns if c.name not in ("_file", "_offset")]
@@ -85,7 +90,7 @@ class TextReader:
         used = used_fields(fmt, names)
         scanner = scan.Scanner(
             mode=int(fmt.mode),
-            field_count=len(fmt.fields),
+            field_count=sum(not f.derived_from for f in fmt.fields) if fmt.mode is Mode.CSV else len(fmt.fields),
             programs=programs(fmt, used, self.options.validate_all),
             columns=specs,
             terms=terms,
@@ -126,12 +131,14 @@ class TextReader:
     def _start(self, split: Split, stop: int) -> bool:
         """Move to the first record that starts in the split; False if there is none."""
         reader, multi_line = self._reader, bool(self.format.record_start)
+        header_end = self.header_ends[split.file] if self.header_ends else 0
         if split.begin == 0:
             at = len(BOM) if bytes(reader.buffer[: len(BOM)]) == BOM else 0
-            at = self._skip_header(at)
-            self._scanner.start_split(at, False, False)
+            self._scanner.start_split(max(at, header_end), False, False)
             return True
         at = self._first_line(split)
+        if 0 <= at < header_end - reader.base:
+            at = header_end - reader.base
         if at < 0 or reader.base + at >= stop:
             return False
         self._scanner.start_split(at, multi_line, not multi_line)
@@ -140,8 +147,13 @@ class TextReader:
     def _first_line(self, split: Split) -> int:
         """Where in the buffer the first line that starts in the split begins; -1: none."""
         reader = self._reader
-        inside = self.quote_parity.get(split.ordinal, False)
-        at = 1 if inside and reader.base == split.begin - 1 else 0
+        inside = False
+        if self._has_quotes():
+            if split.ordinal not in self.quote_parity:
+                raise InternalError(f"split {split.ordinal} of a CSV file is read before TextSource.prepare counted the quotes")
+            inside = self.quote_parity[split.ordinal]
+        # The byte before the split may end a line, but a quote there is counted in the parity already.
+        at = 1 if inside or (self._has_quotes() and reader.buffer[0] == QUOTE) else 0
         while True:
             window = reader.buffer[at : reader.limit].tobytes()
             found, inside = _newline_outside_quotes(window, inside) if self._has_quotes() else (window.find(b"\n"), False)
@@ -154,17 +166,6 @@ class TextReader:
 
     def _has_quotes(self) -> bool:
         return self.format.mode is Mode.CSV and self.format.quoting
-
-    def _skip_header(self, at: int) -> int:
-        """Behind the header line: it names columns, holds no record and is not counted."""
-        reader = self._reader
-        if not self.format.header:
-            return at
-        while True:
-            found = reader.buffer[at : reader.limit].tobytes().find(b"\n")
-            if found >= 0 or reader.final:
-                return at + found + 1 if found >= 0 else reader.limit
-            reader.refill(0)
 
     def _scan(self, split: Split, stop: int) -> Iterator[Batch]:
         scanner, reader = self._scanner, self._reader
@@ -222,6 +223,8 @@ class TextReader:
         if text is not None:
             return _string_array(values, text, mask)
         kind = pa.string() if column.name == "_raw" else self.format.fields[self.format.index(column.name)].arrow_type
+        if pa.types.is_date32(kind):
+            return pa.array((values // DAY_US).astype(np.int32), pa.int32(), mask=mask).view(kind)
         if pa.types.is_boolean(kind):
             return pa.array(values.astype(bool), mask=mask)
         return pa.array(values, kind if kind != pa.timestamp("us") else pa.int64(), mask=mask).view(kind)

@@ -6,16 +6,21 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from hpckit.formats.model import FieldType, Format
+from hpckit.formats.model import FieldType, Format, Mode
 from hpckit.sources.base import ReadOptions, Terms
 from hpckit.sources.files import InputFile
 from hpckit.sources.program import WantedColumn
+from hpckit.sources.quotes import quote_parity
 from hpckit.sources.scan import TextReader
 from hpckit.sources.splits import Split
 from hpckit.sources.zones import zone_table
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
 
 ATOM_KINDS = {
     FieldType.INT: "int",
@@ -28,7 +33,11 @@ ATOM_KINDS = {
 
 @dataclass(slots=True)
 class TextSource:
-    """Files of lines in one format; `quote_parity` names the CSV splits that begin inside a quoted field."""
+    """Files of lines in one format.
+
+    quote_parity   CSV: whether a split that does not begin its file begins inside a quoted field; filled by `prepare`
+    header_ends    the byte of each file behind its header; empty: no file has one
+    """
 
     format: Format
     files: list[InputFile]
@@ -36,6 +45,7 @@ class TextSource:
     schema: pa.Schema = field(init=False)
     coded: frozenset[str] = field(init=False)
     quote_parity: dict[int, bool] = field(default_factory=dict)
+    header_ends: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         self.schema = self.format.schema()
@@ -48,7 +58,14 @@ class TextSource:
     def reader(self, columns: Sequence[WantedColumn], terms: Terms, options: ReadOptions) -> TextReader:
         zone = zone_table(self.format.time_zone or options.time_zone)
         not_after = [latest_instant_us(file, options.year) for file in self.files]
-        return TextReader(self.format, self.files, columns, terms, zone, not_after, options, self.quote_parity)
+        return TextReader(
+            self.format, self.files, columns, terms, zone, not_after, options, self.quote_parity, self.header_ends
+        )
+
+    def prepare(self, ctx: Context) -> None:
+        """What has to be known of all splits before one is read: where CSV splits begin inside quotes. Collective."""
+        if self.format.mode is Mode.CSV and self.format.quoting and not self.quote_parity:
+            self.quote_parity.update(quote_parity(ctx, self.files, self.splits))
 
 
 def latest_instant_us(file: InputFile, year: int | None) -> int:
