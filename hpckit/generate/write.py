@@ -1,0 +1,187 @@
+"""All ranks write one generated log: pieces dealt out in rounds, sizes shared, each written where it belongs."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpckit.errors import InternalError
+from hpckit.generate.kinds import BLOCK_ROWS, Generator, Kind, end_us
+from hpckit.generate.layout import Layout, Piece, check_target, pieces
+
+if TYPE_CHECKING:
+    from hpckit.sinks.target import Pending
+    from hpckit.spmd import Context
+
+GZIP_LEVEL = 6
+GZIP_WBITS = 31  # a whole gzip member with header and checksum
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate: the output is a function of these fields and nothing else."""
+
+    kind: Kind
+    layout: Layout
+    seed: int
+    start_us: int
+    malformed: float = 0.0
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was written, over all ranks."""
+
+    rows: int
+    files: int
+    bytes: int
+    elapsed_s: float
+
+
+def generate(ctx: Context, request: Request, overwrite: bool = False) -> Summary:
+    """Write the output of `request`; the same bytes at any number of ranks. Collective.
+
+    It appears whole or not at all. Raises OutputError (target exists, folder missing, disk full) on every rank.
+    """
+    started = time.monotonic()
+    layout = request.layout
+    replace = ctx.on_root(check_target, layout, overwrite)
+    pending: Pending | None = None
+    if ctx.is_root:
+        pending = _prepare(layout, replace)
+    try:
+        base = ctx.on_root(lambda: pending.path if pending else "")
+        total = _write_pieces(ctx, request, base)
+        ctx.on_root(_finish, pending, request)
+    finally:
+        if pending:
+            pending.discard()
+    return Summary(layout.rows, len(layout.names), total, time.monotonic() - started)
+
+
+def _prepare(layout: Layout, replace: bool) -> Pending:
+    """The temporary file, or folder of empty files. Local, on root."""
+    from hpckit.sinks.target import Pending, Target, output_errors
+
+    pending = Pending(Target(layout.path, "log", None, ""), replace, layout.is_folder)
+    if layout.is_folder:
+        with output_errors(layout.path):
+            for file in range(len(layout.names)):
+                os.close(os.open(layout.place(pending.path, file), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return pending
+
+
+def _write_pieces(ctx: Context, request: Request, base: str) -> int:
+    """Generate and write all pieces in rounds of one piece a rank; returns the bytes of all files. Collective."""
+    from hpckit.spmd.progress import Progress
+
+    with ctx.agreed("preparing the generator"):
+        generator = Generator(request.kind, request.seed, request.start_us, request.malformed)
+    line_bytes, rows = request.kind.line_bytes, request.layout.rows
+    writer = _Writer(request.layout, base)
+    sizes = [0] * len(request.layout.names)
+    rows_done = 0
+    queue = pieces(request.layout, BLOCK_ROWS)
+    # Rank 0 sees every round, so it knows of all ranks' rows, and not only of its own.
+    with writer, Progress(ctx.rank, "generate", rows * line_bytes, rows * line_bytes) as progress:
+        while turn := list(itertools.islice(queue, ctx.size)):
+            _write_round(ctx, request, generator, writer, turn, sizes)
+            rows_round = sum(piece.rows - piece.skip for piece in turn)
+            rows_done += rows_round
+            progress.update(rows_round * line_bytes, rows_round)
+    if rows_done != rows:
+        raise InternalError(f"generated {rows_done} rows, {rows} were asked for")
+    return sum(sizes)
+
+
+def _write_round(
+    ctx: Context, request: Request, generator: Generator, writer: _Writer, turn: list[Piece], sizes: list[int]
+) -> None:
+    """Rank r writes piece turn[r], if there is one; `sizes` of the files grow by what was written. Collective."""
+    piece = turn[ctx.rank] if ctx.rank < len(turn) else None
+    text: memoryview | bytes = b""
+    with ctx.agreed("generating"):
+        if piece:
+            text = _text(generator, request, piece)
+    offset = 0
+    for rank, (other, size) in enumerate(zip(turn, ctx.allgather(len(text)), strict=False)):
+        if rank == ctx.rank:
+            offset = sizes[other.file]
+        sizes[other.file] += size
+    with ctx.agreed("writing"):
+        if piece:
+            writer.write(piece.file, offset, text)
+
+
+def _text(generator: Generator, request: Request, piece: Piece) -> memoryview | bytes:
+    """The bytes of a piece as they go to the file; valid until the next call."""
+    text: memoryview | bytes = generator.text(piece.block, piece.skip, piece.rows)
+    if piece.is_first and generator.header:
+        text = generator.header + bytes(text)
+    if not request.layout.gzip:
+        return text
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WBITS)
+    member = bytearray(packer.compress(text) + packer.flush())
+    # The header's time is that of the last line: readers of logs without a year go by it.
+    member[4:8] = (_modified_s(request, piece.file) & 0xFFFFFFFF).to_bytes(4, "little")
+    return bytes(member)
+
+
+def _modified_s(request: Request, file: int) -> int:
+    """Second in which a file would have been written to last, had it been a real log."""
+    return end_us(request.kind, request.start_us, request.layout.first_row(file + 1)) // 1_000_000
+
+
+class _Writer:
+    """Writes at offsets of the files of a layout; keeps the last file open."""
+
+    def __init__(self, layout: Layout, base: str) -> None:
+        self._layout, self._base = layout, base
+        self._file, self._fd = -1, -1
+
+    def __enter__(self) -> _Writer:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    def write(self, file: int, offset: int, text: memoryview | bytes) -> None:
+        """All of `text` to a file at `offset`. OutputError if the disk is full."""
+        from hpckit.sinks.target import output_errors
+
+        with output_errors(self._layout.path, offset + len(text)):
+            if file != self._file:
+                self.close()
+                self._fd = os.open(self._layout.place(self._base, file), os.O_WRONLY)
+                self._file = file
+            rest = memoryview(text)
+            while rest:
+                written = os.pwrite(self._fd, rest, offset)
+                rest, offset = rest[written:], offset + written
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._file = self._fd = -1
+
+
+def _finish(pending: Pending, request: Request) -> None:
+    """Date the files, sync them and give the output its name. Local, on root."""
+    from hpckit.sinks.target import output_errors
+
+    layout = request.layout
+    with output_errors(layout.path):
+        for file in range(len(layout.names)):
+            path = layout.place(pending.path, file)
+            modified_s = _modified_s(request, file)
+            fd = os.open(path, os.O_RDWR)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.utime(path, (modified_s, modified_s))
+    pending.commit()
