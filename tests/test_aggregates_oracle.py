@@ -17,7 +17,7 @@ from hpckit.tables.columns import Coded
 
 duckdb = pytest.importorskip("duckdb")
 
-ROWS = 2500
+ROWS = 1500
 CALLS = [
     ("count_star", None, None),
     *[("count", c, None) for c in "sifdtb"],
@@ -132,8 +132,7 @@ def _agrees(call: tuple, found: object, expected: object) -> bool:
     return found == expected
 
 
-@pytest.mark.parametrize("filtered", [False, True])
-@pytest.mark.parametrize("keys", KEYS, ids="-".join)
+@pytest.mark.parametrize(("keys", "filtered"), [*((k, True) for k in KEYS), *((k, False) for k in KEYS[:3])])
 def test_agrees_with_duckdb(table: pa.Table, keys: list[str], filtered: bool) -> None:
     connection = duckdb.connect()
     connection.register("t", table)
@@ -146,12 +145,12 @@ def test_agrees_with_duckdb(table: pa.Table, keys: list[str], filtered: bool) ->
             assert _agrees(call, mine, theirs), (call, row, mine, theirs)
 
 
-@pytest.mark.parametrize("keys", KEYS, ids="-".join)
+@pytest.mark.parametrize("keys", [k for k in KEYS if len(k) != 1 or k[0] in "sfi"], ids="-".join)
 def test_any_split_and_merge_gives_the_same_bytes(table: pa.Table, keys: list[str]) -> None:
     rng = np.random.default_rng(len(keys))
     whole = Feeder(table, keys, True, coded=True).state([(0, ROWS)]).finish()
-    for trial in range(3):
-        cuts = [0, *sorted(rng.integers(0, ROWS, 6)), ROWS]
+    for trial in range(2):
+        cuts = [0, *sorted(rng.integers(0, ROWS, 5)), ROWS]
         splits = list(itertools.pairwise(cuts))
         parts = []
         for k in range(3):
@@ -195,7 +194,7 @@ class FakeRanks:
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
-@pytest.mark.parametrize("keys", [[], ["s"], ["k", "s"], ["f"]], ids="-".join)
+@pytest.mark.parametrize("keys", [[], ["s"], ["k", "f"]], ids="-".join)
 def test_shuffle_gives_every_group_one_owner(table: pa.Table, keys: list[str], size: int) -> None:
     ranks = FakeRanks(size)
 

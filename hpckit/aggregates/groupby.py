@@ -14,7 +14,6 @@ from hpckit.aggregates.registry import parts_of, result_of
 from hpckit.aggregates.spec import AggSpec
 from hpckit.aggregates.values import ValueCounts
 from hpckit.aggregates.views import ArgView
-from hpckit.errors import InternalError
 
 if TYPE_CHECKING:
     from hpckit.tables.columns import Column
@@ -113,8 +112,8 @@ class GroupBy:
             ids, pairs = self._states[i].pairs()
             by_row = dict(zip(self._key_names, self._keys.columns(ids), strict=True))
             tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
-        if not columns:
-            raise InternalError("a GROUP BY without keys and aggregates")
+        if not self.key_types:
+            columns["global"] = pa.array([True])  # a table without columns could not have the row
         return {"groups": pa.table(columns), **tables}
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +23,7 @@ class DistinctSketches:
     def __init__(self, kind: pa.DataType) -> None:
         self._is_string = kind == STRING
         self._registers = HyperLogLogs()
-        self._dictionary: Interner | None = None
+        self._dictionary: Any = None
         self._hashes = np.zeros(0, np.uint64)
 
     def resize(self, groups: int) -> None:
