@@ -6,6 +6,7 @@ import pickle
 from datetime import datetime, timedelta, timezone
 
 import pytest
+
 from hpckit.formats import FieldType, Mode, load, names
 from hpckit.formats.reference import parse
 from hpckit.formats.times import Clock

@@ -14,12 +14,12 @@ _BLANKS = re.compile(r"[ \t\r\n]*")
 _PAIR = re.compile(rb'[ \t]*([^= "\t]+)(?:=(?:"((?:[^"\\]|\\.)*)"|([^ "][^ ]*)?))?(?=[ \t]|$)', re.DOTALL)
 
 
-def cut_csv(record: bytes, delimiter: bytes) -> list[bytes | None]:
+def cut_csv(record: bytes, delimiter: bytes, quoting: bool = True) -> list[bytes | None]:
     """Cells of a CSV record; an empty cell without quotes is None. Raises Misfit for quotes that do not close."""
     cells: list[bytes | None] = []
     at = 0
     while True:
-        if record[at : at + 1] == b'"':
+        if quoting and record[at : at + 1] == b'"':
             close = at + 1
             while True:
                 close = record.find(b'"', close)
@@ -46,12 +46,12 @@ def csv_names(line: bytes, fmt: Format) -> list[str]:
     """Column names of a header line."""
     if fmt.header == "#" and line.startswith(b"#"):
         line = line[1:].lstrip()
-    cells = cut_csv(line, fmt.delimiter.encode())
+    cells = cut_csv(line, fmt.delimiter.encode(), fmt.quoting)
     return [(cell or b"").decode(errors="replace").strip() or f"column{i}" for i, cell in enumerate(cells)]
 
 
 def cut_json(record: bytes) -> dict[str, tuple[bytes, Any]]:
-    """Raw text and value of every key of a JSON object, nested ones as dotted paths too; the last of equal keys counts."""
+    """Raw text and value by key of a JSON object, nested ones by dotted path too; the last of equal keys counts."""
     try:
         text = record.decode()
         found: dict[str, tuple[bytes, Any]] = {}
@@ -60,7 +60,7 @@ def cut_json(record: bytes) -> dict[str, tuple[bytes, Any]]:
         raise Misfit(f"not a JSON object: {error}") from None
     if _skip(text, end) != len(text):
         raise Misfit(f"text behind the JSON object at character {end}", end)
-    return {k: v for k, v in found.items()}
+    return found
 
 
 def _skip(text: str, at: int) -> int:

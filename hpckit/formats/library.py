@@ -17,8 +17,8 @@ else:
     import tomli as tomllib
 
 FOLDER = Path(__file__).parent
-KEYS = {"name", "description", "pattern", "mode", "fields", "record_start", "time_zone", "delimiter", "header", "example",
-        "reject"}  # fmt: skip
+KEYS = {"name", "description", "pattern", "mode", "fields", "record_start", "time_zone", "delimiter", "header",
+        "quoting", "example", "reject"}  # fmt: skip
 MODES = {"csv": Mode.CSV, "json": Mode.JSON, "logfmt": Mode.LOGFMT}
 
 
@@ -102,5 +102,11 @@ def _by_mode(name: str, mode: Mode, table: dict[str, Any], common: dict[str, Any
     if header is None:
         raise FormatError(f"format '{name}': header = {table['header']!r} must be true, false or \"#\"")
     return Format(
-        name=name, mode=mode, fields=book.finish(), delimiter=delimiter, header=header if mode is Mode.CSV else "", **common
+        name=name,
+        mode=mode,
+        fields=book.finish(),
+        delimiter=delimiter,
+        header=header if mode is Mode.CSV else "",
+        quoting=bool(table.get("quoting", True)),
+        **common,
     )

@@ -41,8 +41,8 @@ class Field:
     text         free text with few repetitions (a message): not worth a dictionary
     null         byte strings that stand for NULL, e.g. (b"-",); compared with the raw bytes
     time_format  for TIME and DATE: strptime directives (%Y %y %m %d %e %b %B %a %A %H %I %p %M %S %f %3f %6f %9f %.f
-                 %z %Z %s %j %%), "%s" takes epoch seconds with an optional fraction, "%Q" epoch milliseconds, "%U" epoch
-                 microseconds; see formats/times.py for what each accepts
+                 %z %Z %s %j %%), "%s" takes epoch seconds with an optional fraction, "%Q" epoch milliseconds, "%U"
+                 epoch microseconds; see formats/times.py for what each accepts
     derived_from for a TIME that is not one stretch of the line: indices of the fields whose bytes, joined by one
                  space, are what `time_format` describes (a later directive overrides an earlier one); NULL if one of
                  them is absent or NULL

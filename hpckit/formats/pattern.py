@@ -18,6 +18,7 @@ TYPES: dict[str, tuple[FieldType, str]] = {
     "int": (FieldType.INT, ""), "float": (FieldType.FLOAT, ""), "bool": (FieldType.BOOL, ""),
     "quoted": (FieldType.QUOTED, ""), "json": (FieldType.JSON, ""), "epoch": (FieldType.TIME, "%s"),
     "epoch_ms": (FieldType.TIME, "%Q"), "epoch_us": (FieldType.TIME, "%U"), "iso": (FieldType.TIME, ISO_8601),
+    "date": (FieldType.DATE, "%Y-%m-%d"),
 }  # fmt: skip
 RESERVED = ("_file", "_offset", "_raw")
 NULLS_MAX = 4
@@ -138,7 +139,8 @@ def apply_attributes(field: Field, given: Mapping[str, Any]) -> Field:
             text = value in ("text", "rest") or (value == "str" and field.text)
             field = replace(field, type=kind, time_format=time_format, text=text)
         elif key == "time_format":
-            field = replace(field, type=FieldType.TIME, time_format=expand(value), text=False)
+            kind = FieldType.DATE if field.type is FieldType.DATE else FieldType.TIME
+            field = replace(field, type=kind, time_format=expand(value), text=False)
         elif key == "null":
             values = [value] if isinstance(value, str) else list(value)
             if len(values) > NULLS_MAX:
@@ -308,7 +310,8 @@ class _Compiler:
                 field = self.book.fields[step.field]
                 stops = field_stops(self.book.fields, steps, i)
                 if stops is None:
-                    raise self.fail("nothing tells where this field ends: put a literal or {>} behind it", self.places[i])
+                    message = "nothing tells where this field ends: put a literal or {>} behind it"
+                    raise self.fail(message, self.places[i])
                 if field.type is FieldType.QUOTED and not any(s.startswith(b'"') for s in self._behind(steps, i)):
                     raise self.fail("a quoted field must be followed by '\"'", self.places[i])
                 if stops.line_end and not stops.literals and not stops.blank:

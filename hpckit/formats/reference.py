@@ -9,7 +9,7 @@ from typing import Any
 from hpckit.formats.delimited import csv_names, cut_csv, cut_json, cut_logfmt, plain_value
 from hpckit.formats.model import Field, FieldType, Format, Mode, Step, StepKind
 from hpckit.formats.steps import Stops, field_stops
-from hpckit.formats.times import Clock
+from hpckit.formats.times import UTC_CLOCK, Clock
 from hpckit.formats.values import Misfit, to_value, unescape
 
 
@@ -130,8 +130,6 @@ def _values_by_key(fmt: Format, found: dict[str, Any], clock: Clock) -> dict[str
         raw = found.get(key)
         if isinstance(raw, tuple):  # JSON: the raw text and what it stands for
             raw = json_bytes(field, *raw)
-        if raw == b"" and fmt.mode is Mode.CSV:
-            raw = None
         parts.append(raw)
     out = values_of(fmt, parts, clock)
     for key, raw in found.items():
@@ -174,7 +172,9 @@ def matches_start(mask: str, line: bytes) -> bool:
     return True
 
 
-def parse_line(fmt: Format, record: bytes, clock: Clock = Clock(), names: Sequence[str] | None = None) -> dict[str, Any]:
+def parse_line(
+    fmt: Format, record: bytes, clock: Clock = UTC_CLOCK, names: Sequence[str] | None = None
+) -> dict[str, Any]:
     """Values of one record by column (times: UTC microseconds); raises Misfit. Local.
 
     record  without its line end; continuation lines joined by newlines
@@ -183,7 +183,7 @@ def parse_line(fmt: Format, record: bytes, clock: Clock = Clock(), names: Sequen
     if fmt.mode is Mode.PATTERN:
         return values_of(fmt, cut_any(fmt, record), clock)
     if fmt.mode is Mode.CSV:
-        cells = cut_csv(record, fmt.delimiter.encode())
+        cells = cut_csv(record, fmt.delimiter.encode(), fmt.quoting)
         header = list(names) if names else [f.name for f in fmt.fields] or [f"column{i}" for i in range(len(cells))]
         if len(cells) != len(header):
             raise Misfit(f"{len(cells)} cells, {len(header)} columns")
@@ -201,8 +201,10 @@ def records(fmt: Format, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
     for line in lines:
         line = line[:-1] if line.endswith(b"\n") else line
         line = line[:-1] if line.endswith(b"\r") else line
-        quoted = fmt.mode is Mode.CSV and b"\n".join(held).count(b'"') % 2 == 1
-        goes_on = quoted if fmt.mode is Mode.CSV else bool(fmt.record_start and not matches_start(fmt.record_start, line))
+        if fmt.mode is Mode.CSV:
+            goes_on = quoted = fmt.quoting and b"\n".join(held).count(b'"') % 2 == 1
+        else:
+            goes_on, quoted = bool(fmt.record_start) and not matches_start(fmt.record_start, line), False
         if held and not goes_on:
             yield b"\n".join(held), len(held)
             held = []
@@ -212,7 +214,7 @@ def records(fmt: Format, lines: Iterable[bytes]) -> Iterator[tuple[bytes, int]]:
         yield b"\n".join(held), len(held)
 
 
-def parse(fmt: Format, lines: Iterable[bytes], clock: Clock = Clock()) -> Iterator[Record]:
+def parse(fmt: Format, lines: Iterable[bytes], clock: Clock = UTC_CLOCK) -> Iterator[Record]:
     """All records of a file's lines, parsed or with the reason why not. Local."""
     names: list[str] | None = None
     for raw, count in records(fmt, lines):

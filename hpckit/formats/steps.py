@@ -30,7 +30,7 @@ def field_stops(fields: Sequence[Field], steps: Sequence[Step], at: int) -> Stop
     """Stops of the FIELD step number `at`; None if nothing in the pattern tells where the field ends."""
     field = fields[steps[at].field]
     skip = fixed = 0
-    if field.type is FieldType.TIME:
+    if field.type in (FieldType.TIME, FieldType.DATE):
         skip = time_min_width(field.time_format)
         fixed = time_fixed_width(field.time_format) or 0
     literals: list[bytes] = []

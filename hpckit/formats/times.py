@@ -26,7 +26,8 @@ _NAMES = {
 DIRECTIVES: dict[str, tuple[str, int, int | None]] = {
     "%Y": (r"[0-9]{4}", 4, 4), "%y": (r"[0-9]{2}", 2, 2), "%m": (r"[0-9]{2}", 2, 2), "%d": (r"[ 0-9][0-9]", 2, 2),
     "%e": (r"(?:[ 0-9][0-9]|[0-9])", 1, None), "%j": (r"[0-9]{3}", 3, 3),
-    "%b": (_NAMES["%b"], 3, 3), "%B": (_NAMES["%B"], 3, None), "%a": (_NAMES["%a"], 3, 3), "%A": (_NAMES["%A"], 6, None),
+    "%b": (_NAMES["%b"], 3, 3), "%B": (_NAMES["%B"], 3, None), "%a": (_NAMES["%a"], 3, 3),
+    "%A": (_NAMES["%A"], 6, None),
     "%H": (r"[0-9]{2}", 2, 2), "%I": (r"[0-9]{2}", 2, 2), "%p": (r"[ap]m", 2, 2), "%M": (r"[0-9]{2}", 2, 2),
     "%S": (r"[0-9]{2}", 2, 2), "%f": (r"[0-9]{1,9}", 1, None), "%3f": (r"[0-9]{3}", 3, 3),
     "%6f": (r"[0-9]{6}", 6, 6), "%9f": (r"[0-9]{9}", 9, 9), "%.f": (r"(?:[.,][0-9]{1,9})?", 0, None),
@@ -128,7 +129,8 @@ _MEANING: dict[str, tuple[str, Callable[[str], int]]] = {
     "%B": ("month", _month_of), "%d": ("day", int), "%e": ("day", int), "%j": ("yearday", int), "%H": ("hour", int),
     "%I": ("hour12", int), "%p": ("pm", lambda s: int(s.lower() == "pm")), "%M": ("minute", int), "%S": ("second", int),
     "%f": ("us", _fraction_us), "%3f": ("us", _fraction_us), "%6f": ("us", _fraction_us), "%9f": ("us", _fraction_us),
-    "%.f": ("us", lambda s: _fraction_us(s[1:])), "%z": ("offset", _offset_s), "%Z": ("zone", lambda s: int(s.lower() in UTC_NAMES)),
+    "%.f": ("us", lambda s: _fraction_us(s[1:])), "%z": ("offset", _offset_s),
+    "%Z": ("zone", lambda s: int(s.lower() in UTC_NAMES)),
     "%s": ("epoch", _epoch_us), "%Q": ("epoch", lambda s: int(s) * 1000), "%U": ("epoch", int),
 }  # fmt: skip
 
@@ -145,6 +147,9 @@ class Clock:
     newest_us: int | None = None
 
 
+UTC_CLOCK = Clock()
+
+
 @lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
     """The zone `name` (IANA); raises FormatError for an unknown one."""
@@ -154,7 +159,7 @@ def zone_of(name: str) -> tzinfo:
         raise FormatError(f"time zone '{name}' is unknown here; give an IANA name such as Europe/Berlin") from error
 
 
-def parse_time(text: str, pattern: str, clock: Clock = Clock()) -> int:
+def parse_time(text: str, pattern: str, clock: Clock = UTC_CLOCK) -> int:
     """UTC microseconds since 1970 of `text`; raises ValueError with the reason. Local.
 
     A second of 60 (leap second) is the next minute's second 0. A local time that occurs twice means the first; one that

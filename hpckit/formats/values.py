@@ -6,12 +6,13 @@ import re
 from typing import Any
 
 from hpckit.formats.model import Field, FieldType
-from hpckit.formats.times import Clock, parse_time
+from hpckit.formats.times import UTC_CLOCK, Clock, parse_time
 
 _INT = re.compile(rb"[+-]?[0-9]+")
 _FLOAT = re.compile(rb"[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|nan|inf|infinity)", re.IGNORECASE)
 _ESCAPE = re.compile(rb"\\(?:([\"\\'])|([nrtbfva])|x([0-9a-fA-F]{2}))")
 _CONTROLS = dict(zip(b"nrtbfva", b"\n\r\t\b\f\v\a", strict=True))
+DAY_US = 86_400_000_000
 TRUE_WORDS = (b"true", b"t", b"yes", b"y", b"1", b"on")
 FALSE_WORDS = (b"false", b"f", b"no", b"n", b"0", b"off")
 
@@ -48,7 +49,7 @@ def unescape(raw: bytes) -> bytes:
 
 
 def to_value(field: Field, raw: bytes | None, clock: Clock) -> Any:
-    """The value of a field: int, float, bool, str, or int UTC microseconds for a TIME; None for NULL.
+    """The value of a field: int, float, bool, str, int UTC microseconds for a TIME, days for a DATE; None for NULL.
 
     Raises Misfit if the bytes are not of the field's type.
     """
@@ -71,9 +72,10 @@ def to_value(field: Field, raw: bytes | None, clock: Clock) -> Any:
         text = raw.decode()
     except UnicodeDecodeError:
         raise Misfit(f"field '{field.name}': {_show(raw)} is not valid UTF-8") from None
-    if field.type is FieldType.TIME:
+    if field.type in (FieldType.TIME, FieldType.DATE):
         try:
-            return parse_time(text, field.time_format, clock)
+            us = parse_time(text, field.time_format, clock if field.type is FieldType.TIME else UTC_CLOCK)
+            return us if field.type is FieldType.TIME else us // DAY_US
         except (ValueError, OverflowError) as error:
             raise Misfit(f"field '{field.name}': {error}") from None
     return text
