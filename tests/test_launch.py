@@ -130,8 +130,8 @@ def test_the_doctor_finds_this_installation_well(capsys: pytest.CaptureFixture[s
     lines = capsys.readouterr().out.splitlines()
     subjects = [line[6:18].strip() for line in lines if not line.startswith(" ")]
     assert subjects == [
-        "Python", "MPI", "launcher", "two ranks", "/dev/shm", "HDF5", "Arrow", "kernels", "CPU", "memory", "here", "scratch",
-        "Slurm",
+        "Python", "MPI", "launcher", "two ranks", "/dev/shm", "HDF5", "Arrow", "kernels", "CPU", "memory",
+        "here", "scratch", "Slurm",
     ]  # fmt: skip
     assert all(line.split()[0] in ("ok", "warn") for line in lines if not line.startswith(" "))
 

@@ -73,19 +73,27 @@ def _plan(context: Context, counts: np.ndarray, row_bytes: int, round_bytes: int
 def _round(
     context: Context, table: pa.Table, schema: pa.Schema, order: np.ndarray, begin: np.ndarray, end: np.ndarray
 ) -> list[pa.RecordBatch | None]:
-    """Send rows order[begin[r]:end[r]] to each rank r; returns what came from each, None for nothing. Collective."""
+    """Send rows order[begin[r]:end[r]] to each rank r; returns what came from each, None for nothing. Collective.
+
+    What stays on this rank is taken out of the table and neither packed nor sent.
+    """
     counts = end - begin
+    kept = order[begin[context.rank] : end[context.rank]]
+    counts[context.rank] = 0
     starts = np.cumsum(counts) - counts
     with context.agreed("packing rows for an exchange"):
-        rows = np.concatenate([order[b:e] for b, e in zip(begin.tolist(), end.tolist(), strict=True)])
-        taken = wire.take(table, rows, schema)
+        leaving = [order[b : b + n] for b, n in zip(begin.tolist(), counts.tolist(), strict=True)]
+        taken = wire.take(table, np.concatenate(leaving), schema)
         data, sizes = wire.pack([taken.slice(s, n) for s, n in zip(starts.tolist(), counts.tolist(), strict=True)])
         envelopes = _envelopes(data, sizes, counts)
+        own = wire.take(table, kept, schema) if len(kept) else None
     incoming = transport.alltoall(context, envelopes)
     received = transport.alltoallv(context, data, sizes, np.ascontiguousarray(incoming[:, 0]))
-    context.count(bytes=len(data), rows=len(rows), messages=int(np.count_nonzero(sizes)))
+    context.count(bytes=len(data), rows=int(counts.sum()), messages=int(np.count_nonzero(sizes)))
     with context.agreed("unpacking rows of an exchange"):
-        return _unpack_all(context.rank, received, incoming, schema)
+        batches = _unpack_all(context.rank, received, incoming, schema)
+    batches[context.rank] = own
+    return batches
 
 
 def _envelopes(data: np.ndarray, sizes: np.ndarray, counts: np.ndarray) -> np.ndarray:
