@@ -133,7 +133,7 @@ def test_a_reader_that_goes_away_is_no_error(is_terminal: bool, monkeypatch: pyt
 
 def test_a_full_disk_behind_stdout_is_an_error() -> None:
     stream = open("/dev/full", "w")  # noqa: SIM115 - closing it fails once more
-    with pytest.raises(OutputError, match="standard output: no space left"):
+    with pytest.raises(OutputError, match="standard output: no space left on device; the result was cut off"):
         show(world(), spool_of(wild_table(5000), 4), stream)
     with contextlib.suppress(OSError):
         stream.close()

@@ -82,10 +82,10 @@ def write_one(ctx: Context, spool: Spool, target: Target, path: str, total_bytes
             if ctx.is_root:
                 file = BlockFile(target.kind, path, spool.schema)
         for received in blocks:
-            with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
+            with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, path):
                 if received is not None and file is not None:
                     file.write(canonical_batch(received[1]))
-        with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
+        with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, path):
             if file is not None:
                 file.close()
                 file = None
@@ -98,7 +98,7 @@ def write_parts(ctx: Context, spool: Spool, target: Target, folder: str, total_b
     """A part for each block in `folder`, written by all ranks. Collective."""
     blocks = Regrouping(ctx, spool, lambda block: block % ctx.size)
     for received in blocks:
-        with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
+        with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, folder):
             if received is not None:
                 block, table = received
                 _write_part(target, os.path.join(folder, f"part-{block:05d}{target.ending}"), table)

@@ -49,11 +49,11 @@ def write(ctx: Context, spools: Mapping[str, Spool], target: Target, path: str) 
         layouts[name] = Layout(ctx, statistics[:, 0], statistics[:, 1:])
     total_bytes = sum(_data_bytes(spool.schema, layouts[name].totals) for name, spool in spools.items())
     places: dict[str, list[dict[str, int | None]]] = {}
-    with ctx.agreed(f"creating {target.path}"), output_errors(target.path, total_bytes):
+    with ctx.agreed(f"creating {target.path}"), output_errors(target.path, total_bytes, path):
         if ctx.is_root:
             places = _create(path, {n: (spool.schema, layouts[n].totals) for n, spool in spools.items()})
     places = ctx.bcast(places, root=0)
-    with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes):
+    with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, path):
         if ctx.is_root or any(spool.total_rows for spool in spools.values()):
             fd = os.open(path, os.O_WRONLY)
             try:

@@ -153,19 +153,27 @@ def _linked(source: str, path: str) -> bool:
 
 
 @contextlib.contextmanager
-def output_errors(path: str, needed_bytes: int | None = None) -> Iterator[None]:
-    """Turn the system's errors into OutputError naming `path`; for a full disk, what is needed and what is free."""
+def output_errors(path: str, needed_bytes: int | None = None, temporary: str | None = None) -> Iterator[None]:
+    """Turn the system's errors into OutputError naming `path`; for a full disk, what is needed and what is free
+    (what `temporary` has taken so far counts as free, since it will be removed)."""
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             folder = os.path.dirname(path) or "."
             need = f"{needed_bytes:,} bytes needed" if needed_bytes else "more space is needed"
+            free = free_bytes(folder) + (_allocated_bytes(temporary) if temporary else 0)
             raise OutputError(
-                f"{path}: {os.strerror(error.errno).lower()}: {need}, {free_bytes(folder):,} free in {folder}; "
+                f"{path}: {os.strerror(error.errno).lower()}: {need}, {free:,} free in {folder}; "
                 "nothing was left there; make room or choose another folder"
             ) from error
         raise OutputError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
+def _allocated_bytes(path: str) -> int:
+    """Disk space that a file, or the files of a folder, take."""
+    files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
+    return sum(os.stat(file).st_blocks * 512 for file in files if os.path.exists(file))
 
 
 def _sync(path: str) -> None:

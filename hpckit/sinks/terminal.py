@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from hpckit.errors import OutputError
 from hpckit.sinks.blocks import Regrouping
 from hpckit.sinks.encode import TextEncoder
 from hpckit.sinks.layout import Layout
-from hpckit.sinks.target import output_errors
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -42,6 +44,16 @@ def _is_terminal(stream: IO[str]) -> bool:
     return bool(getattr(stream, "isatty", lambda: False)())
 
 
+@contextmanager
+def _stream_errors() -> Iterator[None]:
+    """Errors of the system as OutputError."""
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise OutputError(f"standard output: {reason}; the result was cut off, write it with --output") from error
+
+
 # CSV for pipes and files
 
 
@@ -50,11 +62,11 @@ def _stream_csv(ctx: Context, spool: Spool, stream: IO[str]) -> int:
     encoder = TextEncoder(spool.schema, "csv")
     blocks = Regrouping(ctx, spool, lambda block: 0, STREAM_ROWS)
     is_open = True
-    with ctx.agreed("printing the result"), output_errors("standard output"):
+    with ctx.agreed("printing the result"), _stream_errors():
         if ctx.is_root:
             is_open = _print(stream, [encoder.header()])
     for received in blocks:
-        with ctx.agreed("printing the result"), output_errors("standard output"):
+        with ctx.agreed("printing the result"), _stream_errors():
             if received is not None and is_open:
                 for batch in received[1].to_batches():
                     is_open = is_open and _print(stream, encoder.encode(batch))
@@ -97,7 +109,7 @@ def _silence(stream: IO[str]) -> None:
 def _show_table(ctx: Context, spool: Spool, stream: IO[str], limit_rows: int) -> int:
     """Collective."""
     head, tail, total_rows = _ends(ctx, spool, limit_rows)
-    with ctx.agreed("printing the result"), output_errors("standard output"):
+    with ctx.agreed("printing the result"), _stream_errors():
         if ctx.is_root:
             try:
                 draw(head, tail, total_rows, stream)

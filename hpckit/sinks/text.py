@@ -155,7 +155,7 @@ def _write_chunks(ctx: Context, chunks: PlainChunks | StoredChunks, header: byte
     sizes = np.array([chunks.sizes[int(o)] for o in ordinals], np.int64).reshape(-1, 1)
     layout = Layout(ctx, ordinals, sizes)
     total_bytes = len(header) + int(layout.totals[0])
-    with ctx.agreed(f"writing {name}"), output_errors(name, total_bytes):
+    with ctx.agreed(f"writing {name}"), output_errors(name, total_bytes, path):
         if ctx.is_root or len(ordinals):
             fd = os.open(path, os.O_WRONLY)
             try:

@@ -105,7 +105,7 @@ def test_several_tables_in_one_file(context, shared_path, record) -> None:
 @pytest.mark.parametrize("rows", [1, 7, 1_000])
 def test_regrouping_brings_every_block_in_order(context, monkeypatch, how, rows) -> None:
     monkeypatch.setattr(blocks, "SENT_BLOCKS_MAX", 2)
-    table = wild_table(300)
+    table = wild_table(60)
     blocks_seen = []
     for received in Regrouping(context, shared_spool(context, table, how), lambda b: b % context.size, rows):
         if received is not None:
@@ -113,7 +113,7 @@ def test_regrouping_brings_every_block_in_order(context, monkeypatch, how, rows)
             assert block % context.size == context.rank
             assert rows_of(part) == rows_of(table.slice(block * rows, rows))
             blocks_seen.append(block)
-    assert blocks_seen == list(range(context.rank, -(-300 // rows), context.size))
+    assert blocks_seen == list(range(context.rank, -(-60 // rows), context.size))
 
 
 def test_two_owners_of_a_chunk_are_an_error(context, shared_path) -> None:
