@@ -13,12 +13,12 @@ from hpckit.tables.columns import Batch, Coded, Column, to_arrow
 from hpckit.tables.evaluate_casts import can_fail, cast
 from hpckit.tables.evaluate_coded import EntryTable, by_distinct
 from hpckit.tables.evaluate_types import infer_type, typed
-from hpckit.tables.evaluate_vectors import Datum, as_array, build, validity, values
+from hpckit.tables.evaluate_vectors import Datum, as_array, build, split, validity, values
 from hpckit.tables.expr import Call, Cast, Expr, Literal
 from hpckit.tables.expr import Column as ColumnRef
 from hpckit.tables.functions import FUNCTIONS
 from hpckit.tables.render import to_text
-from hpckit.tables.types import BOOL, FLOAT, normal_type
+from hpckit.tables.types import BOOL, FLOAT, STRING, normal_type
 
 __all__ = ["Evaluator", "infer_type", "mask"]
 
@@ -234,8 +234,7 @@ def _logical(evaluator: Evaluator, node: Node, frame: Frame) -> pa.Array:
 def _case(evaluator: Evaluator, node: Node, frame: Frame) -> Datum:
     """The value of the first condition that holds; conditions and values see only the rows that get to them."""
     open_rows = np.ones(frame.length, np.bool_)
-    choice = np.zeros(frame.length, np.int64)
-    branches: list[tuple[Node, np.ndarray]] = []
+    branches: Branches = []
     for condition, value in zip(node.args[:-1:2], node.args[1:-1:2], strict=True):
         if condition.raises:
             rows, array = _on_rows(evaluator, condition, frame, open_rows)
@@ -248,12 +247,41 @@ def _case(evaluator: Evaluator, node: Node, frame: Frame) -> Datum:
         if not open_rows.any():
             break
     branches.append((node.args[-1], open_rows))
+    for value, rows in branches:
+        if rows.all():
+            return evaluator.datum(value, frame)
+    if node.type != STRING and not any(value.raises for value, _ in branches):
+        return _choose_numbers(evaluator, node, frame, branches)
+    return _choose(evaluator, frame, branches)
+
+
+Branches = list[tuple[Node, np.ndarray]]
+
+
+def _choose_numbers(evaluator: Evaluator, node: Node, frame: Frame, branches: Branches) -> pa.Array:
+    """Values of fixed width that cannot fail: computed for all rows, then picked."""
+    data, valid = None, np.ones(frame.length, np.bool_)
+    for value, rows in branches:
+        datum = evaluator.datum(value, frame)
+        if isinstance(datum, pa.Scalar) and not datum.is_valid:
+            valid &= ~rows
+            continue
+        numbers, own = split(datum)
+        if own is not None:
+            valid &= own | ~rows
+        data = np.broadcast_to(numbers, frame.length) if data is None else np.where(rows, numbers, data)
+    if data is None:
+        return pa.nulls(frame.length, node.type)
+    return build(data, valid, node.type)
+
+
+def _choose(evaluator: Evaluator, frame: Frame, branches: Branches) -> pa.Array:
+    """Values computed on their own rows only, then put in place."""
+    choice = np.zeros(frame.length, np.int64)
     pieces: list[pa.Array] = []
     start = 0
     for value, rows in branches:
         count = int(np.count_nonzero(rows))
-        if count == frame.length:
-            return evaluator.datum(value, frame)
         if count == 0:
             continue
         if isinstance(value.expr, Literal):
@@ -261,8 +289,7 @@ def _case(evaluator: Evaluator, node: Node, frame: Frame) -> Datum:
             choice[rows] = start
             start += 1
         else:
-            piece = evaluator.array(value, frame.subset(rows, value.columns))
-            pieces.append(piece)
+            pieces.append(evaluator.array(value, frame.subset(rows, value.columns)))
             choice[rows] = np.arange(start, start + count)
             start += count
     return pa.concat_arrays(pieces).take(pa.array(choice))

@@ -18,6 +18,7 @@ from hpckit.tables.intervals import parse_interval
 from hpckit.tables.types import BOOL, DATE, FLOAT, INT, INTERVAL, STRING, TIMESTAMP, sql_name
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
+_FIXED_MIN, _FIXED_MAX = 1e-4, 1e15  # Arrow and DuckDB both write these without an exponent
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 
@@ -157,10 +158,23 @@ def _float_to_int(array: pa.Array) -> Result:
 
 
 def _float_to_text(array: pa.Array) -> Result:
-    """The shortest digits that read back as the same number, as 1.0, 0.1, 1e+16, nan, inf."""
-    distinct = pc.unique(array)
+    """The shortest digits that read back as the same number, as 1.0, 0.1, 1e+16, nan, inf.
+
+    Arrow writes the same but for whole numbers (no '.0') and for where it changes to exponents.
+    """
+    data = values(array)
+    size = np.abs(data)
+    whole = (data == np.trunc(data)) & (size < _FIXED_MAX)
+    fixed = whole | ((size >= _FIXED_MIN) & (size < _FIXED_MAX))
+    text = pc.cast(array, STRING)
+    text = pc.binary_join_element_wise(text, pc.if_else(pa.array(whole), ".0", ""), "")
+    if fixed.all():
+        return text, None
+    odd = pa.array(~fixed)
+    chosen = array.filter(odd)
+    distinct = pc.unique(chosen)
     texts = pa.array([None if v is None else repr(v) for v in distinct.to_pylist()], STRING)
-    return texts.take(pc.index_in(array, value_set=distinct)), None
+    return pc.replace_with_mask(text, odd, texts.take(pc.index_in(chosen, value_set=distinct))), None
 
 
 def _timestamp_to_text(array: pa.Array) -> Result:

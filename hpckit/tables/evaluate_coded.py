@@ -30,6 +30,7 @@ class EntryTable:
         self._valid: np.ndarray | None = None
         self._type: pa.DataType | None = None
         self._own: Interner | None = None
+        self._entries_null = False  # whether an entry's result, apart from NULL's own, is NULL
 
     def stale(self, dictionary: Interner) -> bool:
         """Whether another dictionary has come, or the results' own one has become too large to keep."""
@@ -79,13 +80,17 @@ class EntryTable:
         self._data[start:stop] = values(result)
         valid = validity(result)
         self._valid[start:stop] = True if valid is None else valid
+        if valid is not None and start < size - 1:
+            self._entries_null = True
 
     def take(self, codes: np.ndarray) -> Column:
         """The results for these codes."""
         data = self._data[codes]
         if self._own is not None:
             return Coded(data, self._own)
-        return build(data, self._valid[codes], self._type)
+        if self._entries_null:
+            return build(data, self._valid[codes], self._type)
+        return build(data, None if self._valid[-1] else codes >= 0, self._type)
 
 
 def by_distinct(column: Coded, compute: Callable[[pa.Array], pa.Array]) -> pa.Array:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpckit.errors import QueryError
-from hpckit.tables.civil_time import DAY, HOUR, MINUTE, SECOND, part
+from hpckit.tables.civil_time import DAY, HOUR, MINUTE, SECOND, part, truncate
 from hpckit.tables.evaluate_time_text import days_of, micros_of_fraction, number, zone_micros
 from hpckit.tables.evaluate_vectors import Datum, both, build, split, validity, values
 from hpckit.tables.expr import Call
@@ -19,8 +19,8 @@ from hpckit.tables.functions_patterns import re_quote
 from hpckit.tables.functions_text import per_constant
 from hpckit.tables.types import INT, STRING, TIMESTAMP, is_time
 
-DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
-MONTHS = ("January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December")  # fmt: skip
+DAYS = tuple("Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split())
+MONTHS = tuple("January February March April May June July August September October November December".split())
 _COMPOUND = {"%x": "%Y-%m-%d", "%X": "%H:%M:%S", "%c": "%Y-%m-%d %H:%M:%S", "%T": "%H:%M:%S", "%D": "%Y-%m-%d"}
 _DIRECTIVE = re.compile(r"%-?[A-Za-z%]")
 
@@ -63,6 +63,7 @@ _NUMBERS: dict[str, tuple[int, Callable[[np.ndarray], np.ndarray]]] = {
     "U": (2, _week_from(0)),
     "W": (2, _week_from(1)),
 }
+_FINEST = [(set("fgn"), "microsecond"), (set("S"), "second"), (set("M"), "minute"), (set("HIp"), "hour")]
 _NAMES: dict[str, Callable[[np.ndarray], pa.Array]] = {
     "a": lambda t: _named(DAYS, part(t, "dow"), 3),
     "A": lambda t: _named(DAYS, part(t, "dow")),
@@ -88,6 +89,15 @@ def _pieces(pattern: str, where: str) -> list[str]:
 
 
 def _format(time: pa.Array, pattern: str) -> pa.Array:
+    """Each distinct time formatted once, cut to the finest unit that the pattern shows."""
+    codes = {piece[-1] for piece in _pieces(pattern, "strftime") if piece.startswith("%")}
+    unit = next((unit for letters, unit in _FINEST if codes & letters), "day")
+    micros, valid = split(time)
+    distinct = build(truncate(micros, unit), valid, TIMESTAMP).dictionary_encode()
+    return _format_all(distinct.dictionary, pattern).take(distinct.indices)
+
+
+def _format_all(time: pa.Array, pattern: str) -> pa.Array:
     micros, valid = split(time)
     parts: list[pa.Array | pa.Scalar] = [pa.repeat(pa.scalar(""), len(micros))]
     for piece in _pieces(pattern, "strftime"):
@@ -166,6 +176,12 @@ def _regex_of(pattern: str) -> str:
     return rf"(?i)^\s*{regex}\s*(?P<whole>)$"
 
 
+def _month_number(names: pa.Array) -> np.ndarray:
+    short = pc.utf8_slice_codeunits(pc.utf8_lower(names), 0, 3)
+    index = pc.index_in(short, value_set=pa.array([month[:3].lower() for month in MONTHS]))
+    return values(pc.fill_null(index, 0).cast(INT)) + 1
+
+
 def _read(text: pa.Array, pattern: str) -> tuple[pa.Array, np.ndarray]:
     """(timestamps, rows that do not fit the pattern)."""
     regex = _regex_of(pattern)
@@ -182,8 +198,7 @@ def _read(text: pa.Array, pattern: str) -> tuple[pa.Array, np.ndarray]:
         year = short + np.where(short < 69, 2000, 1900)
     month = get("month", 1)
     if "month_name" in names:
-        name = pc.utf8_slice_codeunits(pc.utf8_lower(pc.struct_field(fields, "month_name")), 0, 3)
-        month = values(pc.fill_null(pc.index_in(name, value_set=pa.array([m[:3].lower() for m in MONTHS])), 0).cast(INT)) + 1
+        month = _month_number(pc.struct_field(fields, "month_name"))
     days, exists = days_of(year, month, get("day", 1))
     if "doy" in names:
         days, good = days + get("doy") - 1, good & (get("doy") >= 1) & (get("doy") <= 366)
@@ -193,7 +208,8 @@ def _read(text: pa.Array, pattern: str) -> tuple[pa.Array, np.ndarray]:
         good &= (twelve >= 1) & (twelve <= 12)
         hour = twelve % 12
         if "half" in names:
-            hour = hour + 12 * values(pc.fill_null(pc.match_substring_regex(pc.struct_field(fields, "half"), "^[pP]"), False))
+            afternoon = pc.match_substring_regex(pc.struct_field(fields, "half"), "^[pP]")
+            hour = hour + 12 * values(pc.fill_null(afternoon, False))
     minute, second = get("minute"), get("second")
     clock = hour * HOUR + minute * MINUTE + second * SECOND
     if "fraction" in names:
