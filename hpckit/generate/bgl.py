@@ -60,12 +60,14 @@ APP_CAUSES = (
 )  # fmt: skip
 SERVICES = (
     ("DISCOVERY", (
-        "node card", "service card", "link card", "fan module {d:0-9}", "clock card", "power module {d:0-7}", "bulk supply",
+        "node card", "service card", "link card", "fan module {d:0-9}", "clock card", "power module {d:0-7}",
+        "bulk supply",
     )),
     ("MMCS", ("block {w:blocks}", "control connection {d:1-64}", "mailbox {m:12}", "block cache", "event queue")),
     ("LINKCARD", ("link chip {d:0-5}", "port {w:ports}", "wiring table", "global clock")),
     ("MONITOR", (
-        "fan speed {d:900-4200} rpm", "module temperature {d:21-88} C", "supply {d:0-7} at {d:1100-1900} mV", "air flow",
+        "fan speed {d:900-4200} rpm", "module temperature {d:21-88} C", "supply {d:0-7} at {d:1100-1900} mV",
+        "air flow",
     )),
     ("HARDWARE", ("midplane switch", "node card jtag", "assembly {x:8}", "temperature probe {d:0-3}")),
     ("CMCS", ("command {w:blocks}", "session {m:10}", "schedule table")),

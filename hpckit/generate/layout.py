@@ -79,7 +79,7 @@ def check_target(layout: Layout, overwrite: bool) -> bool:
     if not os.path.lexists(path):
         return False
     if os.path.isdir(path) != layout.is_folder:
-        what = "a folder; end PATH in / to fill it with files" if os.path.isdir(path) else "a file, not a folder"
+        what = "a file, not a folder; remove it" if layout.is_folder else "a folder; end PATH in / to fill it"
         raise OutputError(f"{path}: is {what}, or choose another name")
     if not layout.is_folder and not os.path.isfile(path):
         raise OutputError(f"{path}: is neither a file nor a folder; choose another name")
