@@ -76,7 +76,7 @@ def test_one_message_and_the_right_status(mpirun, script: Path, mode: str, n: in
         assert done.stderr.count(text) == 1, done.stderr
         assert done.stderr.count("hpckit: ") == 1, done.stderr
     else:
-        assert done.stderr.strip() == ""
+        assert "hpckit" not in done.stderr, "the launcher may speak, we do not"
     if named and n > 1:
         assert f"rank {n - 1}" in done.stderr
     assert done.stdout.count("done") == (n if mode == "none" else 0)

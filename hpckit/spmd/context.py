@@ -6,6 +6,7 @@ import os
 import pickle
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
 mpi4py.rc.recv_mprobe = False
+warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do
 
 from mpi4py import MPI  # noqa: E402 - the settings above must come first
 
