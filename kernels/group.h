@@ -217,7 +217,7 @@ static inline int64_t group_get(group_table *t, const int64_t *row, uint64_t h, 
     }
 }
 
-/* k >= 2; `rows` is room for GROUP_BLOCK * k words. Inlined with a constant k for the common cases. */
+/* k >= 3; `rows` is room for GROUP_BLOCK * k words. Inlined with a constant k for the common cases. */
 static inline __attribute__((always_inline)) int64_t group_ids_k(
         group_table *t, const int64_t *const *columns, int64_t n, int32_t *out, int64_t *rows, const int32_t k) {
     uint64_t hashes[GROUP_BLOCK];
@@ -248,13 +248,52 @@ static inline __attribute__((always_inline)) int64_t group_ids_k(
     return 0;
 }
 
+/* Two keys, the usual case: as group_ids_k, reading the columns where they lie. */
+static int64_t group_ids2(group_table *t, const int64_t *x, const int64_t *y, int64_t n, int32_t *out) {
+    uint64_t hashes[GROUP_BLOCK];
+    int64_t id = -1, last_x = 0, last_y = 0;
+    for (int64_t begin = 0; begin < n; begin += GROUP_BLOCK) {
+        int64_t count = n - begin < GROUP_BLOCK ? n - begin : GROUP_BLOCK;
+        const int64_t *bx = x + begin, *by = y + begin;
+        for (int64_t i = 0; i < count; i++) hashes[i] = group_hash2((uint64_t)bx[i], (uint64_t)by[i]);
+        if (t->mask >= GROUP_PREFETCH_SLOTS) {
+            const group_slot *s = (const group_slot *)t->slots;
+            for (int64_t i = 0; i < count; i++) __builtin_prefetch(s + (hashes[i] & t->mask));
+            for (int64_t i = 0; i < count; i++) {
+                int32_t first = s[hashes[i] & t->mask].id;
+                if (first >= 0) __builtin_prefetch(t->keys + (int64_t)first * 2);
+            }
+        }
+        for (int64_t i = 0; i < count; i++) {
+            if (id < 0 || bx[i] != last_x || by[i] != last_y) {
+                const group_slot *s = (const group_slot *)t->slots;
+                uint32_t tag = (uint32_t)(hashes[i] >> 32);
+                last_x = bx[i];
+                last_y = by[i];
+                for (uint64_t at = hashes[i] & t->mask;; at = (at + 1) & t->mask) {
+                    id = s[at].id;
+                    if (id < 0) {
+                        const int64_t row[2] = {last_x, last_y};
+                        id = group_add(t, row, hashes[i]);
+                        if (id < 0) return id;
+                        break;
+                    }
+                    if (s[at].tag == tag && t->keys[2 * id] == last_x && t->keys[2 * id + 1] == last_y) break;
+                }
+            }
+            out[begin + i] = (int32_t)id;
+        }
+    }
+    return 0;
+}
+
 static int64_t group_ids(group_table *t, const int64_t *const *columns, int64_t n, int32_t *out) {
     if (t->k == 1) return group_ids1(t, columns[0], n, out);
+    if (t->k == 2) return group_ids2(t, columns[0], columns[1], n, out);
     int64_t *rows = (int64_t *)malloc(sizeof(int64_t) * (size_t)(GROUP_BLOCK * t->k));
     if (!rows) return GROUP_NOMEM;
     int64_t status;
-    if (t->k == 2) status = group_ids_k(t, columns, n, out, rows, 2);
-    else if (t->k == 3) status = group_ids_k(t, columns, n, out, rows, 3);
+    if (t->k == 3) status = group_ids_k(t, columns, n, out, rows, 3);
     else status = group_ids_k(t, columns, n, out, rows, t->k);
     free(rows);
     return status;
