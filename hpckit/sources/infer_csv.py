@@ -42,10 +42,10 @@ def csv_format(
     first = next(((h, first_line(h.data, True)) for h in heads if h.data.strip()), None)
     if first is None:
         return _format_of_nothing(files, declared, options, name)
-    head, (begin, end, behind) = first
+    head, (begin, end, _) = first
     shape = _shape(files[head.file], head.data[begin:], declared, options)
     if not shape.quoting:
-        begin, end, behind = first_line(head.data, False)
+        begin, end, _ = first_line(head.data, False)
     row = _cells(head.data[begin:end], shape, files[head.file].path)
     null = options.null
     starts = [first_line(h.data, shape.quoting)[2] if h.data.strip() else len(h.data) for h in heads]
@@ -116,7 +116,7 @@ def _cells(line: bytes, shape: _Shape, path: str) -> list[bytes | None]:
     try:
         return cut_csv(line, shape.delimiter.encode())
     except Misfit as error:
-        raise InputError(f"{path}: the first line is no CSV record: {error}; with quote = '' quotes are like any byte") from None
+        raise InputError(f"{path}: the first line is no CSV record: {error}; or set quote = ''") from None
 
 
 def _names_columns(
@@ -160,7 +160,7 @@ def _names(
         return header_names(row, shape.header)
     own = [f.name for f in declared.fields if not f.derived_from] if declared else []
     if own and len(own) != len(row):
-        raise FormatError(f"{path}: {len(row)} fields and no header; format {declared and declared.name!r} has {len(own)}")
+        raise FormatError(f"{path}: {len(row)} fields, no header; format {declared and declared.name!r} has {len(own)}")
     return own or [f"column{i}" for i in range(len(row))]
 
 
@@ -242,7 +242,7 @@ def _same_columns(names: list[str], expected: list[str], path: str, model: str) 
     for i, (name, wanted) in enumerate(zip(names, expected, strict=False)):
         if name != wanted:
             raise InputError(
-                f"{path}: column {i + 1} is {name!r}, in {model} it is {wanted!r}; files read together have the same columns "
-                "in the same order"
+                f"{path}: column {i + 1} is {name!r}, in {model} it is {wanted!r}; files read together have the same "
+                "columns in the same order"
             )
-    raise InputError(f"{path}: {len(names)} columns, {model} has {len(expected)}; files read together have the same columns")
+    raise InputError(f"{path}: {len(names)} columns, {model} has {len(expected)}; files read together have the same")

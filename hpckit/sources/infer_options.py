@@ -93,7 +93,7 @@ def _take(out: RecordOptions, name: str, value: Any, function: str) -> None:
             raise QueryError(f"{function}: sample_size = {value!r}; expected a number of records above 0")
         out.sample = SAMPLE_RECORDS if value == -1 else min(value, SAMPLE_RECORDS)
     elif name == "auto_detect" and value is not True:
-        raise UnsupportedError(f"{function}: auto_detect = {value!r}; name the columns with columns = {{'a': 'BIGINT'}} instead")
+        raise UnsupportedError(f"{function}: auto_detect = {value!r}; give columns = {{'a': 'BIGINT'}} instead")
 
 
 def _take_types(out: RecordOptions, name: str, value: Any, function: str) -> None:
@@ -113,8 +113,8 @@ def type_of(name: object, function: str) -> FieldType:
     found = TYPE_OF_NAME.get(words[0]) if words else None
     if found is None:
         raise UnsupportedError(
-            f"{function}: type {name!r} of a column is not supported; there are BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP, "
-            "DATE and JSON"
+            f"{function}: type {name!r} of a column is not supported; there are BIGINT, DOUBLE, VARCHAR, BOOLEAN, "
+            "TIMESTAMP, DATE and JSON"
         )
     return found
 

@@ -19,7 +19,7 @@ BOM = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """The first bytes of file number `file`, behind its byte order mark of `skipped` bytes; whole lines unless `complete`."""
+    """The first bytes of file `file` behind its byte order mark (`skipped` bytes): whole lines unless `complete`."""
 
     file: int
     data: bytes
@@ -62,7 +62,7 @@ def read_head(reader: BlockReader, number: int, file: InputFile, lines: int, byt
 
 
 def first_line(data: bytes, quoting: bool) -> tuple[int, int, int]:
-    """(begin, end, place behind) of the first line that is not blank; a line may hold quoted newlines. (0, 0, 0): none."""
+    """(begin, end, place behind) of the first line that is not blank, else (0, 0, 0); quotes may hold newlines."""
     at = 0
     while at < len(data):
         stop = _line_end(data, at, quoting)
@@ -85,12 +85,13 @@ def _line_end(data: bytes, at: int, quoting: bool) -> int:
 
 
 def cut_columns(
-    heads: Sequence[Head], starts: Sequence[int], count: int, delimiter: str, quoting: bool, null: tuple[bytes, ...], records: int
-) -> list[pa.Array]:
+    heads: Sequence[Head], starts: Sequence[int], count: int, delimiter: str, quoting: bool, null: tuple[bytes, ...],
+    records: int,
+) -> list[pa.Array]:  # fmt: skip
     """The first `records` CSV records of the heads, from byte `starts[i]` of head i on, as one string array a column.
 
-    It is the scan kernel that cuts them, so that guesses are made on what will be read; records that do not fit are left
-    out.
+    It is the scan kernel that cuts them, so that guesses are made on what will be read; records that do not fit are
+    left out.
     """
     pieces: list[list[pa.Array]] = [[] for _ in range(count)]
     left = records

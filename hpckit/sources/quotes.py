@@ -1,4 +1,4 @@
-"""Which CSV splits begin inside a quoted field: quotes counted per split by all ranks, parities summed over the splits."""
+"""Which CSV splits begin inside a quoted field: all ranks count the quotes of splits, parities are summed over them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUOTE = ord('"')
 
 
 def quote_parity(ctx: Context, files: Sequence[InputFile], splits: Sequence[Split]) -> dict[int, bool]:
-    """By ordinal, for every split that does not begin its file: whether an odd number of quotes precedes it. Collective.
+    """By ordinal, for every split that does not begin its file: does an odd number of quotes precede it? Collective.
 
     The last split of a file is not counted, compressed files are not split.
     """

@@ -54,8 +54,8 @@ class TextReader:
     """Reads splits of text files in one format for all statements that share the scan.
 
     `columns` are filled by the kernel except `_offset` and `_file`; `terms` are the rows wanted (any term of which all
-    atoms hold; none: all rows); `not_after` has an instant for each file, see TimeParser.set_not_after; `header_ends` has
-    the byte of each file behind its header, which holds no record and is not counted.
+    atoms hold; none: all rows); `not_after` has an instant for each file, see TimeParser.set_not_after; `header_ends`
+    has the byte of each file behind its header, which holds no record and is not counted.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class TextReader:
         inside = False
         if self._has_quotes():
             if split.ordinal not in self.quote_parity:
-                raise InternalError(f"split {split.ordinal} of a CSV file is read before TextSource.prepare counted the quotes")
+                raise InternalError(f"CSV split {split.ordinal} is read before TextSource.prepare has counted quotes")
             inside = self.quote_parity[split.ordinal]
         # The byte before the split may end a line, but a quote there is counted in the parity already.
         at = 1 if inside or (self._has_quotes() and reader.buffer[0] == QUOTE) else 0
