@@ -30,7 +30,7 @@ def parser() -> Parser:
     command = Parser("formats", "List the known log formats, show one, or guess that of a file.", examples=EXAMPLES)
     command.add_argument("name", metavar="NAME", nargs="?", help="show this format: columns, types, pattern, example")
     command.add_argument("--try", metavar="FILE", dest="try_file", help="rank the formats (or try NAME) on this file")
-    command.add_argument("--format-file", metavar="F", help="a TOML file with a format of your own; its examples are run")
+    command.add_argument("--format-file", metavar="F", help="a TOML file with a format of your own: run its examples")
     return command
 
 
@@ -67,7 +67,7 @@ def _listing() -> str:
 
     width = max(len(name) for name in formats.names())
     rows = "".join(f"  {name:<{width}}  {formats.load(name).description}\n" for name in formats.names())
-    return f"{rows}\nhpckit formats NAME shows one, hpckit formats --try FILE guesses; docs/formats.md: how to write one.\n"
+    return f"{rows}\nhpckit formats NAME shows one, hpckit formats --try FILE guesses; docs/formats.md tells more.\n"
 
 
 def type_name(field: Field) -> str:
@@ -103,7 +103,7 @@ def _describe(fmt: Format) -> tuple[str, bool]:
     for number, pattern in enumerate(fmt.pattern):
         out.append(f"{'pattern' if not number else '  or   '}  {pattern}")
     if fmt.record_start:
-        out.append(f"records begin with  {fmt.record_start}  (d: digit, a: letter); other lines continue the one before")
+        out.append(f"records begin with  {fmt.record_start}  (d: digit, a: letter); other lines continue it")
     good = True
     for text, expected in fmt.examples:
         lines, failure = _example(fmt, text, expected)
@@ -237,9 +237,11 @@ def _try(path: str, only: Format | None) -> int:
         ranked = [Guess(only.name, good / len(done), len(done), good, reason)]
     if not ranked:
         first = next(line for line in lines if line.strip()).decode(errors="replace").rstrip("\r\n")
-        _print(f"{path}: none of the {len(formats.names())} formats fits the first {len(lines)} lines, such as\n"
-               f"  {_short(first)}\nDescribe it by a pattern: read_logs('{path}', '{{time:%Y-%m-%d %H:%M:%S}} {{message}}'); "
-               "see docs/formats.md\n")  # fmt: skip
+        _print(
+            f"{path}: none of the {len(formats.names())} formats fits the first {len(lines)} lines, such as\n"
+            f"  {_short(first)}\nDescribe it by a pattern, e.g. read_logs('{path}', "
+            "'{time:%Y-%m-%d %H:%M:%S} {message}'); see docs/formats.md\n"
+        )
         return 2
     _print(f"{path}: first {len(lines)} lines\n\n")
     for found in ranked[:SHOWN_GUESSES]:
@@ -256,5 +258,5 @@ def _sample(path: str, fmt: Format, record: Any) -> int:
     for name, value in _shown(fmt, record.values).items():
         _print(f"  {name:<14}{'NULL' if value is None else _short(str(value))}\n")
     reader = {"csv": "read_csv('{}')", "jsonl": "read_json('{}')"}.get(fmt.name, "read_logs('{}', '" + fmt.name + "')")
-    _print(f"\nhpckit query \"SELECT * FROM {reader.format(path)} LIMIT 10\"\n")
+    _print(f'\nhpckit query "SELECT * FROM {reader.format(path)} LIMIT 10"\n')
     return 0

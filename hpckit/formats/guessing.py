@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from hpckit.formats.library import load, names
 from hpckit.formats.model import FieldType, Format, Mode, StepKind
@@ -67,10 +66,10 @@ def _means_something(fmt: Format, record: Record) -> bool:
     return True
 
 
-def specificity(fmt: Format) -> tuple[int, int]:
-    """How much a format says about a line: typed columns, then bytes of literals."""
+def specificity(fmt: Format) -> int:
+    """How much a format says about a line: columns, typed ones twice, then bytes of literals."""
     if fmt.mode is not Mode.PATTERN:
-        return (-1 if fmt.mode is Mode.CSV and not fmt.fields else len(fmt.fields), 0)
-    fixed: list[Any] = [s for s in fmt.steps if s.kind is StepKind.LITERAL]
+        return -1 if fmt.mode is Mode.CSV and not fmt.fields else 100 * len(fmt.fields)
     typed = sum(f.type not in PLAIN_TYPES for f in fmt.fields)
-    return typed + len(fmt.fields), sum(len(s.literal) for s in fixed)
+    literals = sum(len(s.literal) for s in fmt.steps if s.kind is StepKind.LITERAL)
+    return 100 * (typed + len(fmt.fields)) + literals
