@@ -22,7 +22,7 @@ INT, FLOAT, STRING, TIME = pa.int64(), pa.float64(), pa.string(), pa.timestamp("
 
 
 def best_ns(run: Callable[[], object], rows: int) -> float:
-    """Best of three, nanoseconds a row."""
+    """Best of three, nanoseconds of CPU time a row: a busy neighbour then counts for less."""
     times = []
     for _ in range(3):
         begin = time.process_time()
