@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,7 +21,7 @@ from hpckit.sources.splits import Split
 from hpckit.tables.columns import Batch
 from hpckit.tables.plan import Source
 
-PIECES = {"parquet": ParquetPieces, "arrow": ArrowPieces}
+PIECES: dict[str, Any] = {"parquet": ParquetPieces, "arrow": ArrowPieces}
 
 
 @dataclass(slots=True)
@@ -128,10 +129,11 @@ class ColumnarReader:
             raise InputError(f"{path}: {row - split.begin} rows where the footer said {rows}; the file is damaged")
 
     def _file(self, number: int) -> Pieces:
-        if self._opened is None or self._number != number:
-            if self._opened is not None:
-                self._opened.close()
-            self._opened = PIECES[self.source.kind](self.source.files[number].path, self._maker.coded)
-            self._number = number
-        return self._opened
+        if self._opened is not None and self._number == number:
+            return self._opened
+        if self._opened is not None:
+            self._opened.close()
+        opened: Pieces = PIECES[self.source.kind](self.source.files[number].path, self._maker.coded)
+        self._opened, self._number = opened, number
+        return opened
 

@@ -98,9 +98,11 @@ def _sniff(data: bytes, quoting: bool) -> str:
     lines = data[: 1 << 20].decode("utf-8", "replace").splitlines(keepends=True)[:SNIFF_RECORDS]
     best, best_score = ",", (0.0, 0)
     for delimiter in DELIMITERS:
-        mode = csv.QUOTE_MINIMAL if quoting else csv.QUOTE_NONE
         try:
-            counts = [len(row) for row in csv.reader(lines, delimiter=delimiter, quoting=mode) if row]
+            if quoting:
+                counts = [len(row) for row in csv.reader(lines, delimiter=delimiter) if row]
+            else:
+                counts = [line.count(delimiter) + 1 for line in lines if line.strip()]
         except csv.Error:
             continue
         usual = max(set(counts), key=counts.count, default=1)

@@ -48,7 +48,7 @@ def count_quotes(file: InputFile, split: Split, buffer: np.ndarray) -> int:
     with open(file.path, "rb", buffering=0) as stream:
         at = split.begin
         while at < split.end:
-            got = os.preadv(stream.fileno(), [memoryview(buffer)[: split.end - at]], at)
+            got = os.preadv(stream.fileno(), [buffer[: split.end - at].data], at)
             if not got:
                 raise InputError(f"{file.path}: shrank to {at} bytes while it was read; run the job again")
             total += scan.count_byte(buffer[:got], QUOTE)
