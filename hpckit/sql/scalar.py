@@ -216,10 +216,9 @@ class _Scalar:
             limit = Literal(1 << (_NARROW[name] - 1), INT)
             whole = Cast(self._cast_value(node.this, INT), INT, lenient)
             return Call("try_narrow" if lenient else "narrow", (whole, limit))
-        written = node.to.sql("duckdb")
-        raise UnsupportedError(
-            f"type {written} is not offered: {_shown(node)}; types are BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP, DATE, INTERVAL"
-        )
+        written = node.to.sql("duckdb").replace("INT128", "HUGEINT")
+        known = "BIGINT, DOUBLE, VARCHAR, BOOLEAN, TIMESTAMP, DATE, INTERVAL"
+        raise UnsupportedError(f"type {written} is not offered: {_shown(node)}; types are {known}")
 
     def _cast_value(self, node: exp.Expression, target: pa.DataType) -> Expr:
         """The value under a cast; decimal constants round half away from zero, unlike DOUBLE."""

@@ -9,12 +9,11 @@ from sqlglot import exp
 
 from hpckit.errors import QueryError, UnsupportedError
 from hpckit.sql.grouping import Grouping, has_aggregate
-from hpckit.sql.naming import column_name
 from hpckit.sql.scalar import bind_scalar
 from hpckit.sql.scope import Relation, unique_names
 from hpckit.sql.star import Item, expand
 from hpckit.tables.evaluate_types import typed, typed_condition
-from hpckit.tables.expr import AggCall, Column, Expr, Literal
+from hpckit.tables.expr import Column, Expr, Literal
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Project, Sort, SortKey
 
 
@@ -108,7 +107,9 @@ class Select:
             if group.args.get("all"):
                 keys = [e for e in outputs if not has_aggregate(e)]
             keys += [self._group_key(part, outputs) for part in group.expressions]
-        return Grouping(schema, [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)], condition)
+        varying = [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)]
+        # Constants do not make groups, but GROUP BY 'x' has no group where there is no row: one stays.
+        return Grouping(schema, varying or keys[:1], condition)
 
     def _group_key(self, node: exp.Expression, outputs: Sequence[Expr]) -> Expr:
         expr = outputs[position] if (position := _ordinal(node, len(outputs), "GROUP BY")) is not None else None
@@ -151,7 +152,7 @@ class Select:
             operators.append(Aggregate(tuple((name, Column(name)) for name in names), ()))
         if sort_keys:
             operators.append(Sort(tuple(sort_keys)))
-        limit = _limit(self._node)
+        limit = limit_of(self._node)
         if limit is not None:
             operators.append(limit)
         if hidden:
@@ -198,7 +199,8 @@ def _check_group(group: exp.Group) -> None:
             raise UnsupportedError(f"GROUP BY {key.replace('_', ' ').upper()} is not offered; run one query for each")
     for part in group.expressions:
         if isinstance(part, (exp.Rollup, exp.Cube, exp.GroupingSets)):
-            raise UnsupportedError(f"GROUP BY {part.key.upper()} is not offered; run one query for each")
+            name = "GROUPING SETS" if isinstance(part, exp.GroupingSets) else part.key.upper()
+            raise UnsupportedError(f"GROUP BY {name} is not offered; run one query for each")
 
 
 def _is_distinct(node: exp.Select) -> bool:
@@ -210,7 +212,8 @@ def _is_distinct(node: exp.Select) -> bool:
     return True
 
 
-def _limit(node: exp.Expression) -> Limit | None:
+def limit_of(node: exp.Expression) -> Limit | None:
+    """LIMIT and OFFSET of a query, also of one in parentheses."""
     limit, offset = node.args.get("limit"), node.args.get("offset")
     if limit is None and offset is None:
         return None
@@ -233,16 +236,7 @@ def _whole(node: exp.Expression, clause: str) -> int | None:
         raise UnsupportedError(f"{clause} {column.sql('duckdb')}: a constant number is needed")
 
     expr, _ = typed(bind_scalar(node, no_columns, aggregates=clause), pa.schema([]))
-    value = expr.value if isinstance(expr, Literal) and not isinstance(expr, AggCall) else None
+    value = expr.value if isinstance(expr, Literal) else None
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise QueryError(f"{clause} {node.sql('duckdb')}: a whole number, 0 or more, is needed")
     return value
-
-
-def limit_of(node: exp.Expression) -> Limit | None:
-    """LIMIT and OFFSET written after a query in parentheses."""
-    return _limit(node)
-
-
-def result_name(node: exp.Expression) -> str:
-    return column_name(node)

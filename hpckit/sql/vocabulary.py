@@ -104,5 +104,5 @@ UNSUPPORTED = (
          "bit_or", "bit_xor", "fsum", "kahan_sum", "sumkahan", "favg", "mad", "reservoir_quantile", "grouping"),
         "known aggregates: " + ", ".join(sorted(AGGREGATES)),
     )
-    | {"json_extract": "read_json gives the fields of JSON lines as columns", "age": "subtract the timestamps"}
+    | {"columns": "name the columns", "json_extract": "read_json gives the fields of JSON lines as columns", "age": "subtract the timestamps"}
 )  # fmt: skip

@@ -138,7 +138,8 @@ class Evaluator:
             return _LAZY[expr.name](self, node, frame)
         args = [self.datum(arg, frame) for arg in node.args]
         if not any(isinstance(arg, pa.Array) for arg in args) and args:
-            args[0] = pa.repeat(args[0], frame.length)
+            place = FUNCTIONS[expr.name].rows if isinstance(expr, Call) else 0
+            args[place] = pa.repeat(args[place], frame.length)
         return self._run(node, args, frame.length)
 
     def _run(self, node: Node, args: list[Datum], length: int) -> Datum:

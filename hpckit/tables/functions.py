@@ -38,6 +38,7 @@ class Function:
     bind    types the arguments (inserting casts) and tells the result type
     run     computes a batch: Arrow arrays or scalars (at least one array) in, one array out
     strict  a NULL literal among the arguments makes the result NULL; `run` never sees a NULL scalar then
+    rows    place of the argument that becomes an array if all of them are constants
     raises  whether some values raise QueryError, so that CASE and AND must evaluate it on the chosen rows only
     """
 
@@ -46,16 +47,17 @@ class Function:
     run: Callable[..., pa.Array] | None
     strict: bool = True
     raises: bool = False
+    rows: int = 0
 
 
 FUNCTIONS: dict[str, Function] = {}
 
 
-def register(name: str, bind: Binder, *, strict: bool = True, raises: bool = False) -> Callable:
-    """Decorator: the function below computes `name`."""
+def register(name: str, bind: Binder, *, strict: bool = True, raises: bool = False, rows: int = 0) -> Callable:
+    """Decorator: the function below computes `name`; see `Function` for the rest."""
 
     def add(run: Callable[..., pa.Array]) -> Callable[..., pa.Array]:
-        FUNCTIONS[name] = Function(name, bind, run, strict, raises)
+        FUNCTIONS[name] = Function(name, bind, run, strict, raises, rows)
         return run
 
     return add

@@ -53,7 +53,7 @@ def _bind_trunc(name: str, args: list[Typed]) -> Typed:
     return Call(name, (Literal(unit, args[0][1]), coerce(args[1], TIMESTAMP, name))), TIMESTAMP
 
 
-@register("date_trunc", _bind_trunc)
+@register("date_trunc", _bind_trunc, rows=1)
 def _date_trunc(unit: pa.Scalar, time: pa.Array) -> pa.Array:
     micros, valid = split(time)
     return build(truncate(micros, unit.as_py()), valid, TIMESTAMP)
@@ -72,7 +72,7 @@ def _bind_part(name: str, args: list[Typed]) -> Typed:
     return Call(name, (Literal(unit, args[0][1]), coerce(args[1], TIMESTAMP, name))), INT
 
 
-@register("date_part", _bind_part)
+@register("date_part", _bind_part, rows=1)
 def _date_part(unit: pa.Scalar, time: pa.Array) -> pa.Array:
     micros, valid = split(time)
     return build(part(micros, unit.as_py()), valid, INT)
@@ -83,7 +83,7 @@ def _keep(result: pa.DataType) -> Callable[[str, list[Typed]], Typed]:
     return lambda name, args: (Call(name, tuple(expr for expr, _ in args)), result)
 
 
-@register("interval_part", _keep(INT))
+@register("interval_part", _keep(INT), rows=1)
 def _interval_part(unit: pa.Scalar, interval: pa.Array) -> pa.Array:
     """Parts of the difference of two timestamps: whole days and a clock, both with the sign of the difference."""
     micros, valid = split(interval)
@@ -229,7 +229,7 @@ def _bind_difference(name: str, args: list[Typed]) -> Typed:
     return Call(name, (Literal(unit, args[0][1]), *(coerce(a, TIMESTAMP, name) for a in args[1:]))), INT
 
 
-@register("date_diff", _bind_difference)
+@register("date_diff", _bind_difference, rows=1)
 def _date_diff(unit: pa.Scalar, start: Datum, stop: Datum) -> pa.Array:
     """Boundaries of the unit between the two times."""
     a, a_valid = split(start)

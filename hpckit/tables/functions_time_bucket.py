@@ -65,7 +65,7 @@ def _rebind(name: str, args: list[Typed]) -> Typed:
     return _keep(name, args) if len(args) == 4 and args[0][1] == INT else _bind(name, args)
 
 
-@register("time_bucket", _rebind)
+@register("time_bucket", _rebind, rows=1)
 def _time_bucket(width: pa.Scalar, time: pa.Array, origin: pa.Scalar, shift: pa.Scalar) -> pa.Array:
     micros, valid = split(time)
     step = width.as_py()
@@ -75,7 +75,7 @@ def _time_bucket(width: pa.Scalar, time: pa.Array, origin: pa.Scalar, shift: pa.
     return build((micros - start) // step * step + start, valid, TIMESTAMP)
 
 
-@register("time_bucket_months", _keep)
+@register("time_bucket_months", _keep, rows=1)
 def _time_bucket_months(width: pa.Scalar, time: pa.Array, origin: pa.Scalar, shift: pa.Scalar) -> pa.Array:
     """Whole months; an origin inside a month counts as the month's start, as in DuckDB."""
     micros, valid = split(time)
