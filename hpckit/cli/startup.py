@@ -1,0 +1,33 @@
+"""Start-up time of commands: what not to import."""
+
+from __future__ import annotations
+
+import importlib.abc
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+
+
+class _NoPandas(importlib.abc.MetaPathFinder):
+    """Says that there is no pandas."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("pandas is not used by hpckit's commands", name=fullname)
+
+
+def import_arrow_alone() -> None:
+    """Import pyarrow without pandas, which it would import, if it is installed, at the first array it makes: 0.4 s.
+
+    For commands only: in this process pyarrow will not convert to or from pandas.
+    """
+    if "pandas" in sys.modules:
+        return
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        import pyarrow as pa
+
+        pa.scalar(0)  # pyarrow looks for pandas once
+    finally:
+        sys.meta_path.remove(finder)
