@@ -28,11 +28,13 @@ cdef extern from "exactsum.h" nogil:
     int EXACT_UNIT
     int exact_resize(exact_sums *s, int64_t groups)
     void exact_free(exact_sums *s)
-    int exact_add_all(exact_sums *s, const int32_t *ids, const double *values, const uint8_t *use, int64_t n, int square)
+    int exact_add_all(exact_sums *s, const int32_t *ids, const double *values, const uint8_t *use, int64_t n,
+                      int square)
     int exact_add_part(exact_sums *s, exact_acc *a, uint64_t mantissa, int32_t position, int64_t negative)
     void exact_read(const exact_sums *s, int64_t group, exact_big *out)
     double exact_mean(const exact_sums *s, int64_t group, uint64_t divisor)
-    double exact_variance(const exact_sums *sums, const exact_sums *squares, int64_t group, uint64_t n, uint64_t divisor)
+    double exact_variance(const exact_sums *sums, const exact_sums *squares, int64_t group, uint64_t n,
+                          uint64_t divisor)
     double exact_ratio128(uint64_t low, int64_t high, uint64_t divisor)
 
 
@@ -94,7 +96,7 @@ cdef class ExactSums:
         return result
 
     def to_bytes(self):
-        """(offsets int64, bytes uint8): each group's sum, canonical: base int16, sign and flags uint16, limbs uint32."""
+        """(offsets int64, bytes uint8): each sum in canonical form: base int16, sign and flags uint16, limbs uint32."""
         cdef int64_t g, at
         cdef int k
         cdef exact_big big

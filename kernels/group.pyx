@@ -1,7 +1,7 @@
 # distutils: language = c
 """Group tables: tuples of int64 words to dense group ids in order of first sight."""
 
-from libc.stdint cimport int32_t, int64_t, uint64_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint64_t
 from libc.stdlib cimport free, malloc
 
 import numpy as np
@@ -47,7 +47,8 @@ cdef class GroupTable:
     def nbytes(self):
         """Memory held, bytes."""
         cdef int64_t slot = 16 if self.table.k == 1 else 8
-        return self.table.capacity * self.table.k * 8 + <int64_t>(self.table.mask + 1) * slot + self.table.direct_size * 4
+        cdef int64_t slots = <int64_t>(self.table.mask + 1) * slot
+        return self.table.capacity * self.table.k * 8 + slots + self.table.direct_size * 4
 
     def ids(self, columns):
         """Group ids (int32) of the rows of `columns`, n_keys int64 arrays of one length; new groups are added."""
@@ -123,3 +124,22 @@ def gather_ids(const int32_t[::1] codes, const int32_t[::1] known, int32_t[::1] 
     if bad:
         raise IndexError(f"row {i}: code {codes[i]} in a dictionary of {known.shape[0] - 1} entries")
     return misses
+
+
+def unknown_codes(const int32_t[::1] codes, int32_t[::1] known):
+    """The different codes (int32, in order of first sight) with known[code + 1] = -2, which becomes -3 (asked for).
+
+    To be called after `gather_ids` has checked the codes.
+    """
+    cdef Py_ssize_t i
+    cdef int64_t count = 0
+    cdef int32_t[::1] out
+    result = np.empty(codes.shape[0], np.int32)
+    out = result
+    with nogil:
+        for i in range(codes.shape[0]):
+            if known[codes[i] + 1] == -2:
+                known[codes[i] + 1] = -3
+                out[count] = codes[i]
+                count += 1
+    return result[:count]

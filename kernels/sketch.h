@@ -1,7 +1,7 @@
 /* HyperLogLog registers of many groups: 2^15 registers of 6 bits of rank each (standard error 0.58 %).
  *
- * A group starts sparse, as entries (group, register, rank) of one hash table shared by all groups, and gets a dense row
- * of registers at 1,024 of them. Which form a group has never shows in a result: registers are maxima either way.
+ * A group starts sparse, as entries (group, register, rank) of one hash table shared by all groups, and gets a dense
+ * row of registers at 1,024 of them. Which form a group has never shows in a result: registers are maxima either way.
  * Flajolet et al. 2007; hashes of 64 bits and the sparse form after Heule et al. 2013; the estimate is algorithm 6 of
  * Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017.
  */

@@ -132,7 +132,8 @@ cdef class HyperLogLogs:
         all_offsets = np.zeros(n + 1, np.int64)
         offsets = all_offsets
         for g in range(n):
-            offsets[g + 1] = offsets[g] + (HLL_REGISTERS if self.sketches.dense[g] >= 0 else 3 * self.sketches.filled[g])
+            at = HLL_REGISTERS if self.sketches.dense[g] >= 0 else 3 * self.sketches.filled[g]
+            offsets[g + 1] = offsets[g] + at
         all_data = np.empty(offsets[n], np.uint8)
         data, ends = all_data, all_offsets[:n].copy()
         with nogil:

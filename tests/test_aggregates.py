@@ -72,6 +72,15 @@ def test_a_dictionary_may_grow_between_batches() -> None:
     assert state.finish().to_pydict() == {"k0": ["a", "b", "c", "d"], "a0": [1, 1, 1, 1]}
 
 
+def test_distinct_values_of_one_group_beside_a_group_without_values() -> None:
+    texts = pa.array(["a", "b", "a"])
+    state = _grouped([pa.array([7, 7, 7])], [("count_distinct", texts)])
+    state.merge(_grouped([pa.array([9])], [("count_distinct", pa.array([None], STRING))]))
+    assert state.finish().to_pydict() == {"k0": [7, 9], "a0": [2, 0]}
+    state.merge(_grouped([pa.array([9, 7])], [("count_distinct", pa.array(["b", "c"]))]))
+    assert state.finish().to_pydict() == {"k0": [7, 9], "a0": [3, 1]}
+
+
 def test_distinct_without_aggregates() -> None:
     keys = pa.array([3, 1, None, 3])
     assert GroupBy([INT], []).finish().num_rows == 0

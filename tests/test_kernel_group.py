@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hpckit._kernels import reduce as kernel
-from hpckit._kernels.group import GroupTable, gather_ids
+from hpckit._kernels.group import GroupTable, gather_ids, unknown_codes
 from hpckit._kernels.runs import PairBuffer, merge_runs
 
 LOW, HIGH = np.iinfo(np.int64).min, np.iinfo(np.int64).max
@@ -68,6 +68,13 @@ def test_gather_ids_counts_the_unknown_and_refuses_codes_out_of_range() -> None:
     for code in (3, -2):
         with pytest.raises(IndexError, match=f"row 1: code {code}"):
             gather_ids(np.array([0, code], np.int32), known, np.empty(2, np.int32))
+
+
+def test_unknown_codes_come_once_in_order_of_first_sight() -> None:
+    known = np.array([-2, 4, -2, 6, -2], np.int32)
+    assert unknown_codes(np.array([3, 0, -1, 1, 3, -1], np.int32), known).tolist() == [3, -1, 1]
+    assert known.tolist() == [-3, 4, -3, 6, -3]
+    assert unknown_codes(np.array([3, 0], np.int32), known).tolist() == []
 
 
 @pytest.mark.parametrize("spread", [3, 1 << 20, 1 << 62])

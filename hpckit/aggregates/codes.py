@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit._kernels import reduce as kernel
-from hpckit._kernels.group import gather_ids
+from hpckit._kernels.group import gather_ids, unknown_codes
 from hpckit._kernels.intern import Interner
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class OwnCodes:
         table = self._cache.array(dictionary)
         out = np.empty(len(codes), np.int32)
         if gather_ids(codes, table, out):
-            fresh = np.unique(codes[out == UNKNOWN])
+            fresh = unknown_codes(codes, table)
             table[fresh + 1] = self.strings.intern(strings_of(dictionary, fresh))
             gather_ids(codes, table, out)
         return out

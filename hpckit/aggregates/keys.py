@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from hpckit._kernels.group import GroupTable, gather_ids
+from hpckit._kernels.group import GroupTable, gather_ids, unknown_codes
 from hpckit.aggregates.codes import UNKNOWN, OwnCodes, TranslationCache
 from hpckit.aggregates.spec import DURATION, INT, STRING, TIMESTAMP
 from hpckit.aggregates.words import decode, encode, validity
@@ -61,7 +61,7 @@ class KeyTable:
         known = self._direct.array(column.dictionary)
         ids = np.empty(len(column.codes), np.int32)
         if gather_ids(column.codes, known, ids):
-            fresh = np.unique(column.codes[ids == UNKNOWN])
+            fresh = unknown_codes(column.codes, known)
             own = self._strings[0].coded(fresh, column.dictionary)
             known[fresh + 1] = self._table.ids([own.astype(np.int64)])
             gather_ids(column.codes, known, ids)

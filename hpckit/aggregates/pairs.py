@@ -171,7 +171,9 @@ class Distinct:
         if self._complete:
             return self._counted[: self._groups]
         if self._sole:
-            return np.array([self._sole])
+            result = np.zeros(self._groups, np.int64)
+            result[0] = self._sole
+            return result
         if self._bitmap is not None:
             return self._bitmap.counts(self._groups)
         return np.bincount(self._pairs.columns()[0], minlength=self._groups)
