@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from hpckit.formats.library import load, names
 from hpckit.formats.model import FieldType, Format, Mode, StepKind
 from hpckit.formats.reference import Record, parse
-from hpckit.formats.times import UTC_CLOCK, Clock
+from hpckit.formats.times import Clock
 
 PROBE_LINES = 40  # formats that fit none of these are not tried on the rest
+ANY_YEAR = Clock(year=2024)  # a leap year, so that every date without a year is one
 PLAIN_TYPES = (FieldType.STRING, FieldType.JSON)
 
 
@@ -23,12 +24,13 @@ class Guess:
     records: int
     parsed: int
     reason: str  # why the first record that does not fit does not
+    said: int = 0  # how much the format says about these lines: columns with values, typed ones twice, and literals
 
 
-def guess(lines: Sequence[bytes], clock: Clock = UTC_CLOCK) -> list[Guess]:
+def guess(lines: Sequence[bytes], clock: Clock = ANY_YEAR) -> list[Guess]:
     """Known formats that fit at least some of `lines`, best first. Local.
 
-    Of formats that fit equally well the one that says more about a line (typed fields, literals) comes first.
+    Of formats that fit equally well the one that says more about these lines comes first.
     """
     ranked = []
     for name in names():
@@ -38,16 +40,16 @@ def guess(lines: Sequence[bytes], clock: Clock = UTC_CLOCK) -> list[Guess]:
         found = _try(fmt, lines, clock)
         if found.parsed:
             ranked.append(found)
-    return sorted(ranked, key=lambda g: (-round(g.fit, 2), -specificity(load(g.name)), g.name))
+    return sorted(ranked, key=lambda g: (-round(g.fit, 2), -g.said, g.name))
 
 
 def _try(fmt: Format, lines: Sequence[bytes], clock: Clock) -> Guess:
-    done = [r for r in parse(fmt, lines, clock)]
+    done = list(parse(fmt, lines, clock))
     good = [r for r in done if _means_something(fmt, r)]
     reason = next((r.reason for r in done if r.values is None), "")
     # continuation lines count: a format that takes everything for one record must not win by that
     total = sum(r.lines for r in done) if fmt.record_start and len(good) < 2 else len(done)
-    return Guess(fmt.name, len(good) / total if total else 0.0, len(done), len(good), reason)
+    return Guess(fmt.name, len(good) / total if total else 0.0, len(done), len(good), reason, _said(fmt, good))
 
 
 def _means_something(fmt: Format, record: Record) -> bool:
@@ -66,10 +68,17 @@ def _means_something(fmt: Format, record: Record) -> bool:
     return True
 
 
-def specificity(fmt: Format) -> int:
-    """How much a format says about a line: columns, typed ones twice, then bytes of literals."""
-    if fmt.mode is not Mode.PATTERN:
-        return -1 if fmt.mode is Mode.CSV and not fmt.fields else 100 * len(fmt.fields)
-    typed = sum(f.type not in PLAIN_TYPES for f in fmt.fields)
-    literals = sum(len(s.literal) for s in fmt.steps if s.kind is StepKind.LITERAL)
-    return 100 * (typed + len(fmt.fields)) + literals
+def _said(fmt: Format, good: Sequence[Record]) -> int:
+    """How much a format says about the records that fit: columns that have values, typed ones twice; then literals."""
+    filled = {name for record in good for name, value in (record.values or {}).items() if value is not None}
+    typed = sum(f.name in filled and f.type not in PLAIN_TYPES for f in fmt.columns())
+    literals = 0
+    optional = 0  # steps left of an optional group: they prove nothing
+    for step in fmt.steps:
+        if step.kind is StepKind.OPTIONAL and not optional:
+            optional = step.skip
+        elif optional:
+            optional -= 1
+        elif step.kind is StepKind.LITERAL:
+            literals += len(step.literal)
+    return 100 * (typed + len(filled)) + min(literals, 99)

@@ -146,8 +146,10 @@ def apply_attributes(field: Field, given: Mapping[str, Any]) -> Field:
             if len(values) > NULLS_MAX:
                 raise ValueError(f"field '{field.name}' has {len(values)} values for NULL, at most {NULLS_MAX}")
             field = replace(field, null=tuple(v.encode() for v in values))
-        elif key in ("text", "byte_array") and isinstance(value, bool):
-            field = replace(field, **{key: value})
+        elif key == "text" and isinstance(value, bool):
+            field = replace(field, text=value)
+        elif key == "byte_array" and isinstance(value, bool):
+            field = replace(field, byte_array=value)
         elif key == "key" and isinstance(value, str):
             field = replace(field, key=value)
         else:

@@ -219,7 +219,11 @@ def parse(fmt: Format, lines: Iterable[bytes], clock: Clock = UTC_CLOCK) -> Iter
     names: list[str] | None = None
     for raw, count in records(fmt, lines):
         if fmt.mode is Mode.CSV and fmt.header and names is None:
-            names = csv_names(raw, fmt)
+            try:
+                names = csv_names(raw, fmt)
+            except Misfit as misfit:
+                yield Record(raw, count, None, f"header: {misfit}")
+                return
             continue
         try:
             yield Record(raw, count, parse_line(fmt, raw, clock, names))
