@@ -2,12 +2,6 @@
 
 SHELL := /bin/sh
 BIN := .venv/bin
-HPCKIT := $(BIN)/hpckit
-DEMO_LOG := demo/bgl.log
-DEMO_ROWS := 1000000
-DEMO_SQL := SELECT node, date_trunc('hour', time) AS hour, count(*) AS errors \
-	FROM read_logs('$(DEMO_LOG)', 'bgl') WHERE level IN ('FATAL','SEVERE','ERROR','FAILURE') \
-	GROUP BY node, hour ORDER BY errors DESC, node, hour LIMIT 20
 PYTEST := $(BIN)/python -m pytest
 
 .PHONY: help venv dev demo test test-fast lint format bench-logs clean
@@ -28,22 +22,8 @@ venv:
 dev:
 	@sh tools/venv.sh dev
 
-$(DEMO_LOG): | venv
-	@mkdir -p demo
-	@echo "+ hpckit generate bgl $(DEMO_LOG) --rows $(DEMO_ROWS) --seed 1"
-	@$(HPCKIT) generate bgl $(DEMO_LOG) --rows $(DEMO_ROWS) --seed 1
-
-demo: venv $(DEMO_LOG)
-	@echo '+ hpckit run -n 2 -- query "$(DEMO_SQL)" --output demo/top.parquet --rejects demo/bad.jsonl --overwrite' | tr -s '\t ' ' '
-	@$(HPCKIT) run -n 2 -- query "$(DEMO_SQL)" --output demo/top.parquet --rejects demo/bad.jsonl --overwrite
-	@$(HPCKIT) query "SELECT * FROM 'demo/top.parquet'"
-	@printf '%s\n' "" \
-	"The twenty node-hours with the most errors are in demo/top.parquet. What to type next:" "" \
-	"  . .venv/bin/activate" \
-	"  hpckit query \"SELECT level, count(*) AS n FROM read_logs('$(DEMO_LOG)', 'bgl') GROUP BY level\"" \
-	"  hpckit run -n 2 -- python jobs/log_analysis.py $(DEMO_LOG) --format bgl --output demo/report.h5" \
-	"  hpckit formats          the log formats it knows; hpckit formats --try FILE guesses that of yours" \
-	"  hpckit --help           everything else"
+demo: venv
+	@sh tools/demo.sh
 
 test: dev
 	@$(PYTEST) tests

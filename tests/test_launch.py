@@ -13,6 +13,8 @@ from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size
 from hpckit.spmd.mpirun import Launcher, find_launcher, identify
 
 MPICH = "MPICH Version:      5.0.2\nMPICH Release date: …"
+SCRIPT = Path(sys.executable).parent / "hpckit"
+HPCKIT = [str(SCRIPT)] if SCRIPT.exists() else ["-m", "hpckit.cli.main"]
 OPEN_MPI = "Open MPI v5.0.11, package: Open MPI, …"
 
 
@@ -98,8 +100,8 @@ def test_mpich_needs_no_flags() -> None:
 @pytest.mark.parametrize(
     ("command", "started"),
     [
-        (["query", "SELECT 1"], ["-m", "hpckit.cli.main", "query", "SELECT 1"]),
-        (["hpckit", "formats"], ["-m", "hpckit.cli.main", "formats"]),
+        (["query", "SELECT 1"], [*HPCKIT, "query", "SELECT 1"]),
+        (["hpckit", "formats"], [*HPCKIT, "formats"]),
         (["python", "jobs/x.py", "--a"], ["-m", "mpi4py", "jobs/x.py", "--a"]),
         (["python", "-m", "mpi4py", "x.py"], ["-m", "mpi4py", "x.py"]),
         (["python3", "-c", "pass"], ["-c", "pass"]),

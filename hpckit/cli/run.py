@@ -14,6 +14,7 @@ from types import FrameType
 
 from hpckit.cli.options import Parser, UsageError, positive
 from hpckit.errors import LaunchError
+from hpckit.spmd.launch import TERMINAL_VARIABLE, on_terminal
 from hpckit.spmd.mpirun import find_launcher
 
 PROG = "hpckit run"
@@ -46,6 +47,9 @@ def main(argv: list[str]) -> int:
     command = program_of(options.command)
     launcher = find_launcher()
     arguments, environ = launcher.command(options.ranks, command, os.environ)
+    environ[TERMINAL_VARIABLE] = ",".join(name for name in ("stdout", "stderr") if on_terminal(getattr(sys, name)))
+    if environ[TERMINAL_VARIABLE]:
+        environ.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
     return supervise(arguments, environ)
 
 
@@ -66,11 +70,11 @@ def program_of(command: list[str]) -> list[str]:
 
     name, rest = command[0], command[1:]
     if name == "hpckit":
-        return [sys.executable, "-m", "hpckit.cli.main", *rest]
+        return [*_hpckit(), *rest]
     if name in COMMANDS:
         if name in ("run", "doctor"):
             raise UsageError(f"`hpckit {name}` itself starts processes; it does not run on ranks", PROG)
-        return [sys.executable, "-m", "hpckit.cli.main", *command]
+        return [*_hpckit(), *command]
     if name in ("python", "python3"):
         # `-m mpi4py` ends the whole job when one rank fails, also in a program that knows nothing of hpckit.
         script = bool(rest) and not rest[0].startswith("-")
@@ -79,6 +83,12 @@ def program_of(command: list[str]) -> list[str]:
         hint = f"; for a Python program say `python {name} …`" if Path(name).suffix == ".py" else ""
         raise UsageError(f"{name}: not an hpckit command ({', '.join(COMMANDS)}) and not a program on PATH{hint}", PROG)
     return command
+
+
+def _hpckit() -> list[str]:
+    """How to start hpckit with this interpreter; `-m` also looks in the current folder, so the script comes first."""
+    script = Path(sys.executable).parent / "hpckit"
+    return [sys.executable, str(script)] if script.is_file() else [sys.executable, "-m", "hpckit.cli.main"]
 
 
 def supervise(arguments: list[str], environ: dict[str, str]) -> int:

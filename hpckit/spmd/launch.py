@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
+from typing import TextIO
 
 from hpckit.errors import LaunchError
 
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+
+TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of the ranks end on a terminal
+
+
+def on_terminal(stream: TextIO) -> bool:
+    """Whether people see `stream` as it is written: a terminal, or a launcher's pipe that `hpckit run` ends on one."""
+    name = {1: "stdout", 2: "stderr"}.get(stream.fileno()) if stream in (sys.stdout, sys.stderr) else None
+    return stream.isatty() or (name is not None and name in os.environ.get(TERMINAL_VARIABLE, "").split(","))
 
 
 def _first_number(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, int] | None:

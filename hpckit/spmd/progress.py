@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from hpckit.spmd.launch import on_terminal
+
 LINE_INTERVAL_S = 30.0
 BAR_INTERVAL_S = 0.2
 BAR_DELAY_S = 0.6  # what is over sooner needs no bar
@@ -32,7 +34,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._terminal = self._stream.isatty()
+        self._terminal = on_terminal(self._stream)
         self._label, self._clock = label, clock
         self._bytes_total, self._bytes_own = bytes_total, bytes_own
         self._scale = bytes_total / bytes_own if bytes_own else 0.0
