@@ -17,8 +17,8 @@ TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of t
 
 def on_terminal(stream: TextIO) -> bool:
     """Whether people see `stream` as it is written: a terminal, or a launcher's pipe that `hpckit run` ends on one."""
-    name = {1: "stdout", 2: "stderr"}.get(stream.fileno()) if stream in (sys.stdout, sys.stderr) else None
-    return stream.isatty() or (name is not None and name in os.environ.get(TERMINAL_VARIABLE, "").split(","))
+    name = "stdout" if stream is sys.stdout else "stderr" if stream is sys.stderr else "other"
+    return stream.isatty() or name in os.environ.get(TERMINAL_VARIABLE, "").split(",")
 
 
 def _first_number(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, int] | None:
