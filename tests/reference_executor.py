@@ -143,7 +143,7 @@ def _quantile(name: str, ordered: list, fraction: float) -> object:
     low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
     if name == "approx_quantile":
         return low
-    if low == high or isinstance(low, float) and math.isnan(low):
+    if low == high or (isinstance(low, float) and math.isnan(low)):
         return low
     return low + (high - low) * float(place - math.floor(place))
 

@@ -6,7 +6,13 @@ ties are broken, nor on the order of rows inside a group.
 
 from __future__ import annotations
 
-ORDERED = """
+
+def _statements(block: str) -> list[str]:
+    """One statement a line; indented lines continue the one before."""
+    return block.strip().replace("\n  ", " ").splitlines()
+
+
+ORDERED = _statements("""
 SELECT id, s FROM t ORDER BY id
 SELECT * FROM t ORDER BY id LIMIT 5
 SELECT * EXCLUDE (s, t, n) FROM t ORDER BY id LIMIT 3
@@ -14,6 +20,12 @@ SELECT * EXCLUDE i REPLACE (j + 1 AS j, upper(s) AS s) FROM t ORDER BY id DESC L
 SELECT t.* FROM t ORDER BY t.id LIMIT 2
 SELECT id, j * 2 AS k, k + 1 AS m FROM t ORDER BY m DESC, id LIMIT 10
 SELECT id, -j AS j FROM t ORDER BY j, id
+SELECT id, -j AS j FROM t ORDER BY j + 0, id
+SELECT id, -j AS j FROM t ORDER BY abs(j - 1), id
+SELECT lv, sum(j) AS s FROM t GROUP BY lv HAVING s > 1 ORDER BY s DESC
+SELECT lv, -sum(j) AS j FROM t GROUP BY lv ORDER BY sum(j), lv
+SELECT lv, max(s) AS s FROM t GROUP BY lv ORDER BY max(s) DESC, lv
+SELECT j AS lv, count(*) FROM t GROUP BY lv, j ORDER BY lv, j, 2
 SELECT id AS x, -j AS j FROM t ORDER BY j NULLS FIRST, x DESC
 SELECT id FROM t ORDER BY s, f DESC, id
 SELECT id FROM t ORDER BY s DESC NULLS FIRST, id
@@ -52,12 +64,15 @@ SELECT sum(j), min(s), avg(f), count(s), bool_and(p), stddev(j) FROM t WHERE id 
 SELECT count(*) FROM t HAVING count(*) > 1000
 SELECT 1 AS one FROM t HAVING count(*) > 1
 SELECT min(s), max(s), min(f), max(f), min(ts), max(ts), min(d), max(d), min(p), max(p) FROM t
-SELECT lv, avg(j), stddev(j), stddev_pop(j), variance(j), var_pop(j), var_samp(j), stddev_samp(j) FROM t GROUP BY lv ORDER BY lv
+SELECT lv, avg(j), stddev(j), stddev_pop(j), variance(j), var_pop(j), var_samp(j), stddev_samp(j) FROM t GROUP BY lv
+  ORDER BY lv
 SELECT lv, count(DISTINCT s), count(DISTINCT j), count(DISTINCT f), count(DISTINCT ts) FROM t GROUP BY lv ORDER BY lv
-SELECT lv, quantile_cont(j, 0.25), quantile_disc(j, 0.25), median(j), quantile_cont(id, 0.9), median(ts), quantile_disc(s, 0.5) FROM t GROUP BY lv ORDER BY lv
+SELECT lv, quantile_cont(j, 0.25), quantile_disc(j, 0.25), median(j), quantile_cont(id, 0.9), median(ts),
+  quantile_disc(s, 0.5) FROM t GROUP BY lv ORDER BY lv
 SELECT median(d), median(s), quantile_disc(d, 0.3), quantile(j, 0.5) FROM t
 SELECT lv, bool_and(p), bool_or(p), count_if(j > 0), countif(p), sum(p) FROM t GROUP BY lv ORDER BY lv
-SELECT lv, count(*) FILTER (WHERE p), sum(j) FILTER (WHERE j > 0), count(DISTINCT s) FILTER (WHERE s <> '') FROM t GROUP BY lv ORDER BY lv
+SELECT lv, count(*) FILTER (WHERE p), sum(j) FILTER (WHERE j > 0), count(DISTINCT s) FILTER (WHERE s <> '') FROM t
+  GROUP BY lv ORDER BY lv
 SELECT lv, sum(j) * 2 + count(*) AS x, round(avg(j), 2) FROM t GROUP BY lv ORDER BY x, lv
 SELECT j % 3 AS r, count(*) FROM t GROUP BY r ORDER BY r
 SELECT j > 0, s IS NULL, count(*) FROM t GROUP BY 1, 2 ORDER BY 1, 2
@@ -74,9 +89,11 @@ SELECT avg(c) FROM (SELECT s, count(*) AS c FROM t GROUP BY s) AS x
 SELECT id FROM (SELECT * FROM t ORDER BY id DESC LIMIT 10) ORDER BY id LIMIT 3
 SELECT count(*) FROM (SELECT * FROM t ORDER BY id LIMIT 10) WHERE id > 5
 SELECT count(*) FROM (SELECT id FROM t ORDER BY id LIMIT 10 OFFSET 4) WHERE id >= 10
-WITH a AS (SELECT lv, j FROM t WHERE j IS NOT NULL), b AS (SELECT lv, sum(j) AS s FROM a GROUP BY lv) SELECT * FROM b WHERE s > 0 ORDER BY lv
+WITH a AS (SELECT lv, j FROM t WHERE j IS NOT NULL), b AS (SELECT lv, sum(j) AS s FROM a GROUP BY lv) SELECT * FROM b
+  WHERE s > 0 ORDER BY lv
 WITH a(x, y) AS (SELECT id, j FROM t) SELECT x, y FROM a WHERE y = 1 ORDER BY x
-WITH a AS (WITH b AS (SELECT id, j * 2 AS k FROM t) SELECT id, k + 1 AS k FROM b) SELECT id, k FROM a WHERE k > 5 ORDER BY id
+WITH a AS (WITH b AS (SELECT id, j * 2 AS k FROM t) SELECT id, k + 1 AS k FROM b) SELECT id, k FROM a WHERE k > 5
+  ORDER BY id
 WITH t AS (SELECT id + 1000 AS id FROM t) SELECT min(id), max(id) FROM t
 WITH a AS MATERIALIZED (SELECT id FROM t WHERE p) SELECT count(*) FROM a
 SELECT x.k FROM (SELECT j AS k, id FROM t) AS x (k, id) WHERE x.k IS NOT NULL ORDER BY x.id LIMIT 4
@@ -114,9 +131,9 @@ SELECT -x AS x FROM (SELECT id AS x FROM t WHERE id < 5) ORDER BY x
 SELECT id % 4 AS id, count(*) AS c FROM t GROUP BY id % 4 ORDER BY 1
 SELECT count(*) FROM (SELECT 1 FROM t)
 SELECT min(c) FROM (SELECT count(*) AS c, count(DISTINCT s) AS unused FROM t GROUP BY lv)
-""".strip().splitlines()
+""")
 
-UNORDERED = """
+UNORDERED = _statements("""
 SELECT lv, p, count(*) FROM t GROUP BY lv, p
 SELECT DISTINCT j, p FROM t
 SELECT DISTINCT * FROM (SELECT lv, p FROM t)
@@ -126,4 +143,4 @@ SELECT lv FROM t GROUP BY lv
 SELECT f, g FROM t WHERE f > g
 SELECT sum(j) FROM t GROUP BY s
 SELECT s, min(ts), max(ts), count(*) FROM t GROUP BY s
-""".strip().splitlines()
+""")

@@ -7,7 +7,8 @@ import random
 import pyarrow as pa
 
 _TEXTS = [
-    None, "", " ", "a", "A", "abc", "ABC", "aBc", "abcabc", "héllo", "Straße", "日本語", "😀 x", "a/b/c", "/x//y/", "  pad ",
+    None, "", " ", "a", "A", "abc", "ABC", "aBc", "abcabc", "héllo", "Straße", "日本語", "😀 x",
+    "a/b/c", "/x//y/", "  pad ",
     "\ttab\n", "100%", "under_score", "back\\slash", "it's", "42", "-7", "3.5", "1e3", " 12 ", "x42y7", "true", "no",
     "2005-06-03", "2005-06-03 15:42:50.363779", "1969-12-31 23:59:59", "not a date", "node-01", "node-02", "zz\nab",
 ]  # fmt: skip

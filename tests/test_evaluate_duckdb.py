@@ -20,7 +20,7 @@ TOLERANT = ("exp", "ln", "log", "pow", "power", "cbrt", "sin", "cos", "**", "^",
 
 
 @pytest.fixture(scope="module")
-def oracle():  # noqa: ANN201
+def oracle():
     connection = connect(TABLE)
     yield connection
     connection.close()
@@ -42,7 +42,7 @@ def batch(coded: bool) -> Batch:
 BATCHES = {False: batch(False), True: batch(True)}
 
 
-def bound(expression: str):  # noqa: ANN201
+def bound(expression: str):
     """The expression as a bound plan has it."""
     plan = bind(parse_script(f"SELECT {expression} AS x FROM t")[0], lambda source: TABLE.schema)
     project = plan.operators[-1]
@@ -71,7 +71,7 @@ def test_expression_equals_duckdb(oracle, expression: str) -> None:
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)
 def test_empty_batch_and_halves(expression: str) -> None:
-    expr, kind = bound(expression)
+    expr, _ = bound(expression)
     evaluator = Evaluator([expr], TABLE.schema)
     whole = to_arrow(evaluator.evaluate(BATCHES[True])[0])
     empty = to_arrow(evaluator.evaluate(BATCHES[True].slice(0, 0))[0])

@@ -18,7 +18,7 @@ TABLE = table()
 
 
 @pytest.fixture(scope="module")
-def oracle():  # noqa: ANN201
+def oracle():
     connection = connect(TABLE)
     yield connection
     connection.close()
@@ -35,7 +35,7 @@ def rows(result: pa.Table) -> list[tuple]:
     return list(zip(*(plain(result.column(i)) for i in range(result.num_columns)), strict=True))
 
 
-def compare(statement: str, oracle, *, ordered: bool) -> None:  # noqa: ANN001
+def compare(statement: str, oracle, *, ordered: bool) -> None:
     mine, theirs = ours(statement), answer(oracle, statement)
     assert mine.num_columns == theirs.num_columns
     a, b = rows(mine), rows(theirs)

@@ -12,7 +12,7 @@ from hpckit.sql import bind, parse_script
 SCHEMA = table(1).schema
 
 
-def plan(text: str):  # noqa: ANN201
+def plan(text: str):
     return bind(parse_script(text)[0], lambda source: SCHEMA)
 
 
@@ -149,7 +149,7 @@ WRONG = [
     ("SELECT id FRM t", "line 1"),
     ("SELECT\n id,\n (1 FROM t", "line 3"),
     ("SELECT 'abc FROM t", "SQL"),
-    ("SELECT \"FATAL\" FROM t", "single quotes"),
+    ('SELECT "FATAL" FROM t', "single quotes"),
     ("", "no statement"),
     (";;", "no statement"),
     ("selekt id from t", "SQL"),

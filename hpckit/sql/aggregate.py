@@ -26,7 +26,8 @@ def aggregate_call(
             raise QueryError(f"{_shown(node)}: count(DISTINCT *) has no meaning; name a column")
         return AggCall("count_star", (), where)
     if distinct and canonical == "count" and len(args) > 1:
-        raise UnsupportedError(f"count(DISTINCT a, b) is not offered: {_shown(node)}; count a subquery's SELECT DISTINCT")
+        instead = "count the rows of a subquery with SELECT DISTINCT"
+        raise UnsupportedError(f"count(DISTINCT a, b) is not offered: {_shown(node)}; {instead}")
     if len(args) != count:
         raise QueryError(f"{_shown(node)}: {len(args)} arguments given, {name} takes {count}")
     if distinct and canonical == "count":
@@ -55,7 +56,8 @@ def _arguments(node: exp.Anonymous, name: str) -> tuple[list[exp.Expression], bo
         if isinstance(arg, exp.Order):
             raise UnsupportedError(f"{name}(… ORDER BY …) is not offered: {_shown(node)}")
         if isinstance(arg, (exp.IgnoreNulls, exp.RespectNulls)):
-            raise UnsupportedError(f"{arg.key.upper()} is not offered: {_shown(node)}; use FILTER (WHERE x IS NOT NULL)")
+            instead = "use FILTER (WHERE x IS NOT NULL)"
+            raise UnsupportedError(f"{arg.key.upper()} is not offered: {_shown(node)}; {instead}")
     return args, distinct
 
 

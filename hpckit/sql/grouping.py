@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from hpckit.errors import QueryError
 from hpckit.sql.scope import unique_names
-from hpckit.tables.evaluate_types import typed, typed_condition
+from hpckit.tables.evaluate_types import typed, typed_aggregate, typed_condition
 from hpckit.tables.expr import AggCall, Column, Expr, Literal, rebuild
 from hpckit.tables.plan import Aggregate, Filter, Operator, SortKey
 from hpckit.tables.render import to_text
@@ -35,7 +35,7 @@ class Grouping:
         calls = list(dict.fromkeys(call for expr in exprs for call in self._calls(expr)))
         self._assign_names([*self._keys, *calls], names, outputs)
         keys = tuple((self._names[key], typed(key, self._schema)[0]) for key in self._keys)
-        aggregates = tuple((self._names[call], typed(call, self._schema)[0]) for call in calls)
+        aggregates = tuple((self._names[call], typed_aggregate(call, self._schema)[0]) for call in calls)
         schema = pa.schema([(self._names[e], typed(e, self._schema)[1]) for e in [*self._keys, *calls]])
         operators: list[Operator] = [Aggregate(keys, aggregates)]
         if self._having is not None:

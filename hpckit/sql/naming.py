@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from sqlglot import exp
 
 from hpckit.sql.keywords import KEYWORDS
@@ -94,7 +96,7 @@ def _function(node: exp.Anonymous) -> str:
     return f"{shown}({', '.join(_text(a) for a in args)})"
 
 
-def _plain(name: str, *keys: str):  # noqa: ANN202
+def _plain(name: str, *keys: str) -> Callable[[exp.Expression], str]:
     def render(node: exp.Expression) -> str:
         parts = [node.args.get(key) for key in keys]
         return f"{name}({', '.join(_text(part) for part in parts if part is not None)})"

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.duckdb import DuckDB
@@ -20,9 +22,9 @@ _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION
 class _Parser(DuckDB.Parser):
     """No function is rewritten into sqlglot's own vocabulary: names and arguments arrive untouched."""
 
-    FUNCTIONS = {}  # noqa: RUF012
-    NO_PAREN_FUNCTIONS = {}  # noqa: RUF012
-    FUNCTION_PARSERS = {k: v for k, v in DuckDB.Parser.FUNCTION_PARSERS.items() if k in _SPECIAL_SYNTAX}  # noqa: RUF012
+    FUNCTIONS: ClassVar[dict] = {}  # noqa: RUF012
+    NO_PAREN_FUNCTIONS: ClassVar[dict] = {}  # noqa: RUF012
+    FUNCTION_PARSERS: ClassVar[dict] = {k: v for k, v in DuckDB.Parser.FUNCTION_PARSERS.items() if k in _SPECIAL_SYNTAX}  # noqa: RUF012
 
 
 class HpckitDialect(DuckDB):
@@ -71,7 +73,7 @@ def _split(tokens: list[Token]) -> Iterator[list[Token]]:
 
 def _check_numbers(text: str, tokens: list[Token]) -> None:
     """0x1F would be read as the number 0 named x1F."""
-    for first, second in zip(tokens, tokens[1:], strict=False):
+    for first, second in pairwise(tokens):
         touching = first.token_type == TokenType.NUMBER and second.start == first.end + 1
         if touching and (second.token_type == TokenType.VAR or second.text[:1].isalpha()):
             shown = text[first.start : second.end + 1]

@@ -95,17 +95,18 @@ _REFUSED = {
 Names = Callable[[exp.Column], Expr]
 
 
-def bind_scalar(node: exp.Expression, names: Names, *, aggregates: str = "") -> Expr:
-    """Our expression for sqlglot's; `names` resolves columns.
+def bind_scalar(node: exp.Expression, names: Names, *, inner: Names | None = None, aggregates: str = "") -> Expr:
+    """Our expression for sqlglot's; `names` resolves columns, `inner` those in the arguments of aggregates.
 
     `aggregates` is empty where aggregates may stand, else the clause that forbids them (for the error).
     """
-    return _Scalar(names, aggregates).bind(node)
+    return _Scalar(names, inner or names, aggregates).bind(node)
 
 
 class _Scalar:
-    def __init__(self, names: Names, aggregates: str) -> None:
+    def __init__(self, names: Names, inner: Names, aggregates: str) -> None:
         self._names = names
+        self._inner = inner
         self._forbidden = aggregates
 
     def bind(self, node: exp.Expression) -> Expr:
@@ -222,9 +223,9 @@ class _Scalar:
 
     def _cast_value(self, node: exp.Expression, target: pa.DataType) -> Expr:
         """The value under a cast; decimal constants round half away from zero, unlike DOUBLE."""
-        if target == INT and isinstance(node, exp.Literal) and not node.is_string and "." in node.name:
-            if "e" not in node.name.lower():
-                return Literal(int(Fraction(node.name) + Fraction(1, 2)), INT)
+        is_number = target == INT and isinstance(node, exp.Literal) and not node.is_string
+        if is_number and "." in node.name and "e" not in node.name.lower():
+            return Literal(int(Fraction(node.name) + Fraction(1, 2)), INT)
         return self.bind(node)
 
     def _extract(self, node: exp.Extract) -> Expr:
@@ -275,7 +276,7 @@ class _Scalar:
         if name in AGGREGATES:
             if self._forbidden:
                 raise QueryError(f"{self._forbidden} cannot contain aggregates: {_shown(node)}; use HAVING")
-            inner = _Scalar(self._names, f"the arguments of {name}")
+            inner = _Scalar(self._inner, self._inner, f"the arguments of {name}")
             return aggregate_call(node, condition, inner.bind)
         if condition is not None:
             raise QueryError(f"{name} is no aggregate, FILTER does not apply: {_shown(node)}")
@@ -333,7 +334,7 @@ def interval_literal(months: int, micros: int) -> Literal:
 def _flatten(node: exp.Expression, kind: type) -> list[exp.Expression]:
     """The operands of a left-deep chain of one operator, without recursion: generated SQL has long ones."""
     parts: list[exp.Expression] = []
-    while isinstance(node, kind):
+    while type(node) is kind:
         parts.append(node.expression)
         node = node.this
     parts.append(node)

@@ -64,9 +64,8 @@ class Relation:
             return UnsupportedError(f"{node.name} is not offered; {UNSUPPORTED[node.name.lower()]}")
         quoted = node.this.args.get("quoted") and '"' not in node.name
         hint = f" (text is written in single quotes: '{node.name}')" if quoted else ""
-        return QueryError(
-            f"column {node.name} does not exist; {nearest(node.name, [*self.schema.names, *aliases, *self.hidden.names])}{hint}"
-        )
+        known = [*self.schema.names, *aliases, *self.hidden.names]
+        return QueryError(f"column {node.name} does not exist; {nearest(node.name, known)}{hint}")
 
 
 def unique_names(names: list[str]) -> list[str]:

@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from hpckit.errors import QueryError, UnsupportedError
 from hpckit.sql.grouping import Grouping, has_aggregate
-from hpckit.sql.scalar import bind_scalar
+from hpckit.sql.scalar import Names, bind_scalar
 from hpckit.sql.scope import Relation, unique_names
 from hpckit.sql.star import Item, expand
 from hpckit.tables.evaluate_types import typed, typed_condition
@@ -59,8 +59,8 @@ class Select:
         finally:
             self._resolving.pop()
 
-    def _expr(self, node: exp.Expression, names=None, *, no_aggregates: str = "") -> Expr:  # noqa: ANN001
-        expr = bind_scalar(node, names or self._column_first, aggregates=no_aggregates)
+    def _expr(self, node: exp.Expression, names: Names | None = None, *, no_aggregates: str = "") -> Expr:
+        expr = bind_scalar(node, names or self._column_first, inner=self._column_first, aggregates=no_aggregates)
         if no_aggregates and has_aggregate(expr):
             raise QueryError(f"{no_aggregates} cannot contain aggregates: {node.sql('duckdb')}")
         return expr
@@ -98,8 +98,7 @@ class Select:
 
     def _grouping(self, outputs: Sequence[Expr], schema: pa.Schema) -> Grouping | None:
         group, having = self._node.args.get("group"), self._node.args.get("having")
-        condition = None if having is None else self._expr(having.this, self._column_first)
-        if group is None and condition is None and not any(has_aggregate(e) for e in outputs):
+        if group is None and having is None and not any(has_aggregate(e) for e in outputs):
             return None
         keys: list[Expr] = []
         if group is not None:
@@ -107,9 +106,14 @@ class Select:
             if group.args.get("all"):
                 keys = [e for e in outputs if not has_aggregate(e)]
             keys += [self._group_key(part, outputs) for part in group.expressions]
-        varying = [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)]
-        # Constants do not make groups, but GROUP BY 'x' has no group where there is no row: one stays.
-        return Grouping(schema, varying or keys[:1], condition)
+
+        def grouped_first(node: exp.Column) -> Expr:
+            """An alias hides a column that is not grouped."""
+            column = self._source.column(node)
+            return column if column is not None and column in keys else self._alias_first(node)
+
+        condition = None if having is None else self._expr(having.this, grouped_first)
+        return Grouping(schema, [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)], condition)
 
     def _group_key(self, node: exp.Expression, outputs: Sequence[Expr]) -> Expr:
         expr = outputs[position] if (position := _ordinal(node, len(outputs), "GROUP BY")) is not None else None
@@ -130,7 +134,8 @@ class Select:
                 keys += [SortKey(expr, descending, nulls_first) for expr in outputs]
                 continue
             position = _ordinal(part.this, len(outputs), "ORDER BY")
-            expr = outputs[position] if position is not None else self._expr(part.this, self._alias_first)
+            names = self._alias_first if isinstance(part.this, exp.Column) else self._column_first  # as DuckDB
+            expr = outputs[position] if position is not None else self._expr(part.this, names)
             if not isinstance(expr, Literal):
                 keys.append(SortKey(expr, descending, nulls_first))
         return keys

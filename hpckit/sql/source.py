@@ -37,7 +37,10 @@ _FUNCTIONS = {
 }
 _OPTIONS = {
     "logs": ("format", "timezone", "year", "max_line", "split_size", "validate"),
-    "csv": ("delim", "header", "columns", "quote", "escape", "nullstr", "skip", "types", "names", "comment", "timezone"),
+    "csv": (
+        *("delim", "header", "columns", "quote", "escape", "nullstr"),
+        *("skip", "types", "names", "comment", "timezone"),
+    ),
     "json": ("columns", "types", "format", "timezone"),
     "parquet": (),
     "arrow": (),
@@ -96,7 +99,9 @@ def source_of_function(call: exp.Anonymous) -> Source:
 
 
 def _is_named(arg: exp.Expression) -> bool:
-    return isinstance(arg, (exp.PropertyEQ, exp.Kwarg)) or (isinstance(arg, exp.EQ) and isinstance(arg.this, exp.Column))
+    if isinstance(arg, exp.EQ):
+        return isinstance(arg.this, exp.Column)
+    return isinstance(arg, (exp.PropertyEQ, exp.Kwarg))
 
 
 def _check_option(function: str, kind: str, key: str) -> None:

@@ -64,8 +64,11 @@ def _identifier(node: exp.Expression, source: Relation, clause: str) -> str:
 
 
 def _modifiers(star: exp.Star, *keys: str) -> list[exp.Expression]:
-    value = next((star.args[key] for key in keys if star.args.get(key)), [])
-    return value if isinstance(value, list) else [value]
+    for key in keys:
+        value = star.args.get(key)
+        if value:
+            return value if isinstance(value, list) else [value]
+    return []
 
 
 def _expanded(star: exp.Star, source: Relation) -> list[Item]:

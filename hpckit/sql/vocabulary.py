@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+_SAME_NAME = """
+abs acos asin atan atan2 bit_count cbrt ceil chr coalesce concat concat_ws contains cos date_diff date_part date_trunc
+dayname degrees ends_with epoch epoch_ms epoch_ns epoch_us exp floor greatest isfinite isinf isnan last_day least left
+length ln log10 log2 lower lpad ltrim monthname nullif pi pow radians regexp_extract regexp_full_match regexp_matches
+regexp_replace repeat replace reverse right round rpad rtrim sign sin split_part sqrt starts_with strftime strlen
+strpos strptime substring tan time_bucket to_days to_hours to_microseconds to_milliseconds to_minutes to_seconds
+to_timestamp to_weeks trim trunc try_strptime upper xor
+"""
 # DuckDB's function name: canonical name in hpckit.tables
-SCALARS = {
-    name: name
-    for name in (
-        "abs atan2 acos asin atan bit_count cbrt chr coalesce concat concat_ws contains cos date_diff date_part "
-        "date_trunc dayname degrees ends_with epoch epoch_ms epoch_ns epoch_us exp floor greatest isfinite isinf isnan "
-        "last_day least left length ln log10 log2 lower lpad ltrim monthname nullif pi pow radians regexp_extract "
-        "regexp_full_match regexp_matches regexp_replace repeat replace reverse right round rpad rtrim sign sin "
-        "split_part sqrt starts_with strftime strlen strpos strptime substring tan time_bucket to_days to_hours "
-        "to_microseconds to_milliseconds to_minutes to_seconds to_timestamp to_weeks trim trunc try_strptime upper xor ceil"
-    ).split()
-} | {
+SCALARS = {name: name for name in _SAME_NAME.split()} | {
     "ceiling": "ceil",
     "char_length": "length",
     "character_length": "length",
-    "date_part": "date_part",
     "datediff": "date_diff",
     "datepart": "date_part",
     "datetrunc": "date_trunc",
@@ -36,14 +33,12 @@ SCALARS = {
     "multiply": "*",
 }
 
+_PARTS = """
+year quarter month week day hour minute second millisecond microsecond isodow isoyear decade century millennium
+yearweek
+"""
 # functions that are date_part with a fixed unit
-DATE_PARTS = {
-    name: name
-    for name in (
-        "year quarter month week day hour minute second millisecond microsecond isodow isoyear decade century "
-        "millennium yearweek"
-    ).split()
-} | {
+DATE_PARTS = {name: name for name in _PARTS.split()} | {
     "dayofmonth": "day",
     "dayofweek": "dow",
     "dayofyear": "doy",
@@ -83,26 +78,30 @@ AGGREGATES = {
     "count_star": ("count_star", 0),
 }
 
-_VOLATILE = "it has another value at every run; give a constant, e.g. TIMESTAMP '2025-01-31'"
-_NO_LISTS = "there are no list columns"
-_DISTINCT_NEEDS = "its answer would need all values of a group in one place"
-UNSUPPORTED = (
-    dict.fromkeys(
-        ("now", "current_timestamp", "current_date", "current_time", "today", "localtime", "localtimestamp", "get_current_timestamp",
-         "transaction_timestamp", "random", "uuid", "gen_random_uuid", "nextval", "setseed"),
-        _VOLATILE,
-    )
-    | dict.fromkeys(("list", "array_agg", "histogram", "map", "list_value", "unnest", "string_split", "str_split", "struct_pack"), _NO_LISTS)
-    | dict.fromkeys(("string_agg", "group_concat", "listagg", "mode", "arg_max", "arg_min", "argmax", "argmin", "max_by", "min_by"), _DISTINCT_NEEDS)
-    | dict.fromkeys(
-        ("row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value", "nth_value"),
+_REFUSED = [  # (why, and what to do instead; functions)
+    (
+        "it has another value at every run; give a constant, e.g. TIMESTAMP '2025-01-31'",
+        "now current_timestamp current_date current_time today localtime localtimestamp get_current_timestamp "
+        "transaction_timestamp random uuid gen_random_uuid nextval setseed",
+    ),
+    ("there are no list columns", "list array_agg histogram map list_value unnest string_split str_split struct_pack"),
+    (
+        "its answer would need all values of a group in one place",
+        "string_agg group_concat listagg mode arg_max arg_min argmax argmin max_by min_by",
+    ),
+    (
         "window functions are not offered",
-    )
-    | dict.fromkeys(("hash", "md5", "sha1", "sha256"), "hashes are not offered")
-    | dict.fromkeys(
-        ("skewness", "kurtosis", "corr", "covar_pop", "covar_samp", "regr_slope", "entropy", "product", "bit_and",
-         "bit_or", "bit_xor", "fsum", "kahan_sum", "sumkahan", "favg", "mad", "reservoir_quantile", "grouping"),
+        "row_number rank dense_rank percent_rank cume_dist ntile lag lead first_value last_value nth_value",
+    ),
+    ("hashes are not offered", "hash md5 sha1 sha256"),
+    ("name the columns", "columns"),
+    ("read_json gives the fields of JSON lines as columns", "json_extract"),
+    ("subtract the timestamps", "age"),
+    (
         "known aggregates: " + ", ".join(sorted(AGGREGATES)),
-    )
-    | {"columns": "name the columns", "json_extract": "read_json gives the fields of JSON lines as columns", "age": "subtract the timestamps"}
-)  # fmt: skip
+        "skewness kurtosis corr covar_pop covar_samp regr_slope entropy product bit_and bit_or bit_xor fsum kahan_sum "
+        "sumkahan favg mad reservoir_quantile grouping",
+    ),
+]
+# function: what the error says after its name
+UNSUPPORTED = {name: why for why, names in _REFUSED for name in names.split()}

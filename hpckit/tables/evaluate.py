@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +43,7 @@ class Node:
         self.type = kind
         own = {expr.name} if isinstance(expr, ColumnRef) else set()
         self.columns: frozenset[str] = frozenset(own.union(*(arg.columns for arg in args)))
-        self.raises = any(arg.raises for arg in args) or _raises(expr, args)
+        self.raises: bool = any(arg.raises for arg in args) or _raises(expr, args)
 
 
 def _raises(expr: Expr, args: tuple[Node, ...]) -> bool:
@@ -147,14 +147,22 @@ class Evaluator:
         try:
             if isinstance(expr, Cast):
                 return cast(args[0], expr.type, expr.lenient)
+            compute = self._function_of(expr)
             if not args:
-                return FUNCTIONS[expr.name].run()[0]
-            result = FUNCTIONS[expr.name].run(*args)
+                return compute()[0]
+            result = compute(*args)
         except pa.ArrowInvalid as error:
             raise QueryError(f"{to_text(expr)}: {_plain(str(error))}") from None
         except QueryError as error:
             raise type(error)(f"{error} (in {to_text(expr)})") from None
         return result.combine_chunks() if isinstance(result, pa.ChunkedArray) else result
+
+    @staticmethod
+    def _function_of(expr: Expr) -> Callable[..., pa.Array]:
+        compute = FUNCTIONS[expr.name].run if isinstance(expr, Call) else None
+        if compute is None:
+            raise QueryError(f"{to_text(expr)} cannot be computed row by row")
+        return compute
 
     def datum(self, node: Node, frame: Frame) -> Datum:
         """The node's column as an Arrow array or scalar."""
@@ -209,7 +217,7 @@ def _on_rows(evaluator: Evaluator, node: Node, frame: Frame, rows: np.ndarray) -
 
 def _logical(evaluator: Evaluator, node: Node, frame: Frame) -> pa.Array:
     """AND and OR in three-valued logic; operands that can fail see only the rows that are still open."""
-    is_and = node.expr.name == "and"
+    is_and = isinstance(node.expr, Call) and node.expr.name == "and"
     settled = np.zeros(frame.length, np.bool_)  # false for AND, true for OR
     unknown = np.zeros(frame.length, np.bool_)
     for position, arg in enumerate(node.args):

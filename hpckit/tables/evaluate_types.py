@@ -49,7 +49,7 @@ def typed(expr: Expr, schema: pa.Schema) -> Typed:
     if isinstance(expr, Cast):
         return _typed_cast(expr, schema)
     if isinstance(expr, AggCall):
-        return _typed_aggregate(expr, schema)
+        return typed_aggregate(expr, schema)
     if not isinstance(expr, Call):
         raise QueryError(f"{expr!r} is not an expression")
     entry = FUNCTIONS.get(expr.name)
@@ -145,7 +145,8 @@ _FLOAT_AGGREGATES = ("avg", "stddev", "stddev_pop", "variance", "var_pop")
 _ANY_AGGREGATES = ("first", "last", "min", "max", "quantile_disc")
 
 
-def _typed_aggregate(call: AggCall, schema: pa.Schema) -> Typed:
+def typed_aggregate(call: AggCall, schema: pa.Schema) -> tuple[AggCall, pa.DataType]:
+    """As `typed`, for an aggregate."""
     condition = None
     if call.filter is not None:
         condition = typed_condition(call.filter, schema, "FILTER")

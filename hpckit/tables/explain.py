@@ -37,8 +37,8 @@ def _operator(operator: Operator) -> list[str]:
         head = f"Aggregate by {keys}" if keys else "Aggregate all rows"
         return [f"{head}: {calls}" if calls else head]
     if isinstance(operator, Sort):
-        keys = [to_text(k.expr) + " DESC" * k.descending + " NULLS FIRST" * k.nulls_first for k in operator.keys]
-        return ["Sort by " + ", ".join(keys)]
+        order = [to_text(k.expr) + " DESC" * k.descending + " NULLS FIRST" * k.nulls_first for k in operator.keys]
+        return ["Sort by " + ", ".join(order)]
     if isinstance(operator, Limit):
         count = "all" if operator.count is None else str(operator.count)
         return [f"Limit {count}" + (f" after {operator.offset}" if operator.offset else "")]

@@ -75,7 +75,8 @@ class Cast(Expr):
 @dataclass(frozen=True, slots=True)
 class AggCall(Expr):
     """An aggregate. `name` is canonical: count_star, count, sum, avg, min, max, stddev, stddev_pop, variance, var_pop,
-    first, last, count_distinct, approx_count_distinct, quantile_cont, quantile_disc, approx_quantile, bool_and, bool_or.
+    first, last, count_distinct, approx_count_distinct, quantile_cont, quantile_disc, approx_quantile, bool_and,
+    bool_or.
 
     `args` are row expressions (none for count_star); `filter` restricts the rows; `fraction` is q of the quantiles.
     """
@@ -97,7 +98,7 @@ def rebuild(expr: Expr, children: Sequence[Expr]) -> Expr:
     if isinstance(expr, Cast):
         return Cast(children[0], expr.type, expr.lenient)
     if isinstance(expr, AggCall):
-        condition = children[len(expr.args)] if expr.filter is not None else None
+        condition = children[-1] if expr.filter is not None else None
         return AggCall(expr.name, tuple(children[: len(expr.args)]), condition, expr.fraction)
     return expr
 
@@ -109,6 +110,12 @@ def substitute(expr: Expr, columns: Mapping[str, Expr]) -> Expr:
     if not expr.children:
         return expr
     return rebuild(expr, [substitute(child, columns) for child in expr.children])
+
+
+def substitute_aggregate(call: AggCall, columns: Mapping[str, Expr]) -> AggCall:
+    """The aggregate with columns in its argument and condition replaced."""
+    condition = None if call.filter is None else substitute(call.filter, columns)
+    return AggCall(call.name, tuple(substitute(arg, columns) for arg in call.args), condition, call.fraction)
 
 
 def conjuncts(expr: Expr) -> list[Expr]:

@@ -130,7 +130,9 @@ def _regexp_replace(text: Datum, pattern: Datum, replacement: Datum, *options: D
     return per_constant(swap, text, pattern, replacement, *options, kind=STRING)
 
 
-_GROUP = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(?![=!])[^>]*>|\((?!\?)", re.DOTALL)
+_GROUP = re.compile(  # quoted text, an escape, a class in brackets, a named group, a group
+    r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\\.|\[:\^?\w+:\]|[^\]\\])*\]|\(\?P?<(?![=!])[^>]*>|\((?!\?)", re.DOTALL
+)
 
 
 def single_group(pattern: str, wanted: int) -> str | None:

@@ -19,8 +19,11 @@ from hpckit.tables.functions_patterns import re_quote
 from hpckit.tables.functions_text import per_constant
 from hpckit.tables.types import INT, STRING, TIMESTAMP, is_time
 
-DAYS = tuple("Sunday Monday Tuesday Wednesday Thursday Friday Saturday".split())
-MONTHS = tuple("January February March April May June July August September October November December".split())
+DAYS = ("Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday")
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
 _COMPOUND = {"%x": "%Y-%m-%d", "%X": "%H:%M:%S", "%c": "%Y-%m-%d %H:%M:%S", "%T": "%H:%M:%S", "%D": "%Y-%m-%d"}
 _DIRECTIVE = re.compile(r"%-?[A-Za-z%]")
 

@@ -68,9 +68,12 @@ _simple("strlen", pc.binary_length, INT)
 _simple("reverse", pc.utf8_reverse)
 
 
+_BLANK = pa.scalar(" ")
+
+
 def _trim(name: str, compute: Callable) -> None:
     @function(name, "s?s", STRING)
-    def run(a: Datum, characters: Datum = pa.scalar(" ")) -> pa.Array:
+    def run(a: Datum, characters: Datum = _BLANK) -> pa.Array:
         def strip(text: pa.Array, chars: str) -> pa.Array:
             return compute(text, characters=chars) if chars else text
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from hpckit.tables.expr import Column, Expr, Literal, conjunction, conjuncts, substitute
+from hpckit.tables.expr import Column, Expr, Literal, conjunction, conjuncts, substitute, substitute_aggregate
 from hpckit.tables.plan import Aggregate, Filter, Operator, Project, Sort
 from hpckit.tables.types import BOOL
 
@@ -22,10 +22,10 @@ def optimize(operators: Sequence[Operator], result: pa.Schema) -> tuple[Operator
     chain = list(operators)
     while True:
         before = list(chain)
-        chain = _merge_projections(_sink_filters(chain))
+        chain = _merge_projections(_drop_sorts(_sink_filters(chain)))
         if chain == before:
             break
-    return tuple(_drop_identities(_prune(_drop_sorts(chain), list(result.names))))
+    return tuple(_drop_identities(_prune(chain, list(result.names))))
 
 
 def _sink_filters(chain: list[Operator]) -> list[Operator]:
@@ -84,7 +84,7 @@ def _merge_projections(chain: list[Operator]) -> list[Operator]:
         elif isinstance(below, Project) and isinstance(operator, Aggregate):
             columns = dict(below.columns)
             keys = tuple((name, substitute(expr, columns)) for name, expr in operator.keys)
-            calls = tuple((name, substitute(expr, columns)) for name, expr in operator.aggregates)
+            calls = tuple((name, substitute_aggregate(call, columns)) for name, call in operator.aggregates)
             result[-1] = Aggregate(keys, calls)
         else:
             result.append(operator)
