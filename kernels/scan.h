@@ -216,7 +216,11 @@ static int read_time(scan_state *s, const scan_column *c, const uint8_t *record,
 
 static int column_is_null(scan_state *s, const scan_column *c, const uint8_t *record) {
     if (c->parts) {
-        for (int32_t i = 0; i < c->parts; i++) if (s->flags[c->part[i]] & FLAG_ABSENT) return 1;
+        for (int32_t i = 0; i < c->parts; i++) {
+            int32_t f = c->part[i];
+            if (s->flags[f] & FLAG_ABSENT) return 1;
+            if (c->null_count && is_null_token(c, record + s->start[f], s->length[f])) return 1;
+        }
         return 0;
     }
     if (c->field < 0) return 0;

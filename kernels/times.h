@@ -154,7 +154,7 @@ static int time_run(const time_program *t, int from, int to, const uint8_t **p, 
             if (*p < end && **p == ' ') { (*p)++; if (!digits_up_to(p, end, 1, 1, &x->day)) return 0; }
             else if (!digits_up_to(p, end, op.kind == 'd' ? 2 : 1, 2, &x->day)) return 0;
             break;
-        case 'j': if (!digits_up_to(p, end, 3, 3, &x->day_of_year)) return 0; break;
+        case 'j': if (!digits_up_to(p, end, 3, 3, &x->day_of_year) || !x->day_of_year) return 0; break;
         case 'H': case 'I': if (end - *p < 2 || !two_digits(*p, &x->hour)) return 0; *p += 2; break;
         case 'M': if (end - *p < 2 || !two_digits(*p, &x->minute)) return 0; *p += 2; break;
         case 'S': if (end - *p < 2 || !two_digits(*p, &x->second)) return 0; *p += 2; break;
@@ -204,7 +204,7 @@ static int time_assemble(const time_program *t, time_parts *x, int64_t *out_us) 
     int64_t zone_us = x->zone_s * 1000000;
     for (; tries > 0; tries--, x->year--) {
         if (x->day > days_in_month(x->year, x->month)) continue;
-        if (x->day_of_year > 366) return 0;
+        if (x->day_of_year > 337 + days_in_month(x->year, 2)) continue;
         int64_t days = days_from_civil(x->year, x->month, x->day) + (x->day_of_year ? x->day_of_year - 1 : 0);
         int64_t local_us = days * 86400000000ll + clock_us;
         *out_us = x->has_zone ? local_us - zone_us : local_to_utc(t, local_us);

@@ -116,7 +116,7 @@ def _member(dtype: np.dtype, path: str, file: str, member: str) -> list[ColumnPl
         return [ColumnPlace(member, path, _type(dtype, file, member), member=member)]
     base, shape = dtype.subdtype
     if len(shape) != 1 or shape[0] > WIDTH_MAX:
-        raise UnsupportedError(f"{file}: member {member!r} of {path} is an array of shape {shape}; only 1-D is supported")
+        raise UnsupportedError(f"{file}: member {member!r} of {path} has shape {shape}; only 1-D is supported")
     kind = _type(base, file, member)
     return [ColumnPlace(f"{member}_{i}", path, kind, member=member, place=i) for i in range(shape[0])]
 

@@ -48,6 +48,8 @@ def keyed_format(files: Sequence[InputFile], declared: Format | None, options: R
     fields = list(declared.fields) if declared else []
     known = {f.key or f.name for f in fields}
     fields += [f for f in found if f.key not in known]
+    if options.names and not declared:
+        fields = [f for name in options.names for f in fields if name in (f.name, f.key)]
     for key, kind in options.types.items():
         place = next((i for i, f in enumerate(fields) if f.name == key or f.key == key), None)
         if place is None:

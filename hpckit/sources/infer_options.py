@@ -28,7 +28,11 @@ ALIASES = {
     "null": "nullstr", "nulls": "nullstr", "timestamp_format": "timestampformat", "date_format": "dateformat",
 }  # fmt: skip
 CSV_OPTIONS = {"delim", "header", "quote", "escape", "nullstr", "names", "all_varchar"}
-COMMON_OPTIONS = {"columns", "types", "timestampformat", "dateformat", "sample_size", "format", "auto_detect"}
+COMMON_OPTIONS = {
+    "columns", "types", "timestampformat", "dateformat", "sample_size", "format", "auto_detect", "timezone",
+}  # fmt: skip
+READ_OPTIONS = {"year", "max_line", "split_size", "validate"}  # of the scan, not of the columns
+JSON_LINES = ("auto", "newline_delimited", "nd", "jsonl")
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ class RecordOptions:
     """What the user said about CSV or JSON records; None: find out.
 
     types        FieldType by column name; positional: the same by place (CSV)
-    names        of the columns, instead of a header's
+    names        of the columns, instead of a header's; JSON: just these
     null         further byte strings that stand for NULL
     """
 
@@ -51,6 +55,7 @@ class RecordOptions:
     time_format: str = ""
     date_format: str = ""
     sample: int = SAMPLE_RECORDS
+    time_zone: str = ""
 
 
 def record_options(given: Iterable[tuple[str, object]], csv: bool, function: str) -> RecordOptions:
@@ -59,6 +64,8 @@ def record_options(given: Iterable[tuple[str, object]], csv: bool, function: str
     out = RecordOptions()
     for name, value in given:
         name = ALIASES.get(name.lower(), name.lower())
+        if name in READ_OPTIONS:
+            continue
         if name not in known:
             raise UnsupportedError(f"{function}: option {name!r} is not known; there are {', '.join(sorted(known))}")
         _take(out, name, value, function)
@@ -86,6 +93,10 @@ def _take(out: RecordOptions, name: str, value: Any, function: str) -> None:
         _take_types(out, name, value, function)
     elif name == "timestampformat":
         out.time_format = _text(name, value, function)
+    elif name == "timezone":
+        out.time_zone = _text(name, value, function)
+    elif name == "format" and function == "read_json" and value not in JSON_LINES:
+        raise UnsupportedError(f"{function}: format = {value!r}; only JSON lines are read, one object a line")
     elif name == "dateformat":
         out.date_format = _text(name, value, function)
     elif name == "sample_size":

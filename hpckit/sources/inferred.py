@@ -9,13 +9,15 @@ A value that later does not fit its column rejects the record; keys that occur o
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hpckit.errors import UnsupportedError
 from hpckit.formats.model import Format, Mode
 from hpckit.sources.base import ReadOptions
 from hpckit.sources.files import list_files
 from hpckit.sources.infer_csv import csv_format
 from hpckit.sources.infer_keyed import keyed_format
-from hpckit.sources.infer_options import record_options
+from hpckit.sources.infer_options import RecordOptions, record_options
 from hpckit.sources.splits import make_splits
 from hpckit.sources.text import TextSource
 from hpckit.tables.plan import Source
@@ -31,7 +33,11 @@ def open_records(source: Source, fmt: Format | None, options: ReadOptions) -> Te
     splits = make_splits(files, options.split_bytes)
     if csv:
         made, header_ends = csv_format(files, fmt, given)
-        return TextSource(made, files, splits, header_ends=header_ends)
+        return TextSource(_in_zone(made, given), files, splits, header_ends=header_ends)
     if fmt is not None and fmt.mode is Mode.PATTERN:
         raise UnsupportedError(f"format {fmt.name!r} is a pattern: its columns are declared, not found")
-    return TextSource(keyed_format(files, fmt, given), files, splits)
+    return TextSource(_in_zone(keyed_format(files, fmt, given), given), files, splits)
+
+
+def _in_zone(fmt: Format, given: RecordOptions) -> Format:
+    return replace(fmt, time_zone=given.time_zone) if given.time_zone else fmt

@@ -172,6 +172,8 @@ def column_spec(fmt: Format, column: WantedColumn, times: TimeRules) -> dict:
         if field.derived_from:
             spec["parts"] = field.derived_from
             spec["field"] = field.derived_from[0]
+            tokens = [token for i in field.derived_from for token in fmt.fields[i].null]
+            spec["null"] = tuple(dict.fromkeys((*field.null, *tokens)))  # NULL if one of its parts is
     return spec
 
 

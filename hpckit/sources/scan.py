@@ -121,6 +121,8 @@ class TextReader:
         try:
             reader.refill(0)
             stop = 1 << 62 if whole_file else split.end
+            if split.begin == 0 and bytes(reader.buffer[: len(BOM)]) == BOM:
+                stop = max(stop, len(BOM) + 1)  # the record behind the mark is the first split's, however short that is
             if self._start(split, stop):
                 yield from self._scan(split, stop)
         finally:
