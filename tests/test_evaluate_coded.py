@@ -164,3 +164,12 @@ def test_other_arrow_types_are_read_as_ours() -> None:
     got = [to_arrow(c).to_pylist() for c in evaluator.evaluate(Batch(table, np.arange(2)))]
     assert got == [["A", None], [2, None], [0.5, None], [0.001, None], ["x!", None]]
     assert [str(t) for t in evaluator.types] == ["string", "int64", "double", "double", "string"]
+
+
+def test_floats_as_text_are_the_shortest_that_read_back() -> None:
+    numbers = [0.0, -0.0, 1.0, 1e9, 1e10, 762939453125.0, 1e15, 1e16, 0.1, 1e-4, 1e-5, 123456.789, 5e-324, 1.5e300]
+    numbers += [float("nan"), float("inf"), float("-inf"), 1 / 3, 2**53 + 2.0, -99.5]
+    schema = pa.schema([("f", pa.float64())])
+    rows = Batch({"f": pa.array([*numbers, None])}, np.arange(len(numbers) + 1))
+    texts = Evaluator([Cast(Column("f"), pa.string())], schema).evaluate(rows)[0].to_pylist()
+    assert texts == [*map(repr, numbers), None]

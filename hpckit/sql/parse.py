@@ -22,9 +22,9 @@ _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION
 class _Parser(DuckDB.Parser):
     """No function is rewritten into sqlglot's own vocabulary: names and arguments arrive untouched."""
 
-    FUNCTIONS: ClassVar[dict] = {}  # noqa: RUF012
-    NO_PAREN_FUNCTIONS: ClassVar[dict] = {}  # noqa: RUF012
-    FUNCTION_PARSERS: ClassVar[dict] = {k: v for k, v in DuckDB.Parser.FUNCTION_PARSERS.items() if k in _SPECIAL_SYNTAX}  # noqa: RUF012
+    FUNCTIONS: ClassVar[dict] = {}
+    NO_PAREN_FUNCTIONS: ClassVar[dict] = {}
+    FUNCTION_PARSERS: ClassVar[dict] = {k: v for k, v in DuckDB.Parser.FUNCTION_PARSERS.items() if k in _SPECIAL_SYNTAX}
 
 
 class HpckitDialect(DuckDB):

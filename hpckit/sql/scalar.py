@@ -331,7 +331,7 @@ def interval_literal(months: int, micros: int) -> Literal:
     return Literal((months, 0, micros * 1000), CALENDAR_INTERVAL)
 
 
-def _flatten(node: exp.Expression, kind: type) -> list[exp.Expression]:
+def _flatten(node: exp.Expression, kind: type[exp.Expression]) -> list[exp.Expression]:
     """The operands of a left-deep chain of one operator, without recursion: generated SQL has long ones."""
     parts: list[exp.Expression] = []
     while type(node) is kind:

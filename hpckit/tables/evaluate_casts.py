@@ -18,7 +18,7 @@ from hpckit.tables.intervals import parse_interval
 from hpckit.tables.types import BOOL, DATE, FLOAT, INT, INTERVAL, STRING, TIMESTAMP, sql_name
 
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
-_FIXED_MIN, _FIXED_MAX = 1e-4, 1e15  # Arrow and DuckDB both write these without an exponent
+_FIXED_MIN, _FIXED_MAX = 1e-4, 1e16  # DuckDB writes these without an exponent
 _TRUE = ("true", "t", "yes", "y", "1")
 _FALSE = ("false", "f", "no", "n", "0")
 
@@ -164,9 +164,10 @@ def _float_to_text(array: pa.Array) -> Result:
     """
     data = values(array)
     size = np.abs(data)
-    whole = (data == np.trunc(data)) & (size < _FIXED_MAX)
-    fixed = whole | ((size >= _FIXED_MIN) & (size < _FIXED_MAX))
     text = pc.cast(array, STRING)
+    fixed = ((size >= _FIXED_MIN) & (size < _FIXED_MAX)) | (data == 0)
+    fixed &= ~values(pc.fill_null(pc.match_substring(text, "e"), False))
+    whole = fixed & (data == np.trunc(data))
     text = pc.binary_join_element_wise(text, pc.if_else(pa.array(whole), ".0", ""), "")
     if fixed.all():
         return text, None
