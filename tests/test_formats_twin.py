@@ -44,38 +44,38 @@ def agree(name: str, line: str) -> bool:
     return mine is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(word, word, user_name, stamp, quoted, number, number, quoted, quoted, st.sampled_from(["", ' "x"', "x", " "]))
 def test_combined(host, ident, user, time, request, status, size, referer, agent, tail):
     agree("combined", f'{host} {ident} {user} [{time}] "{request}" {status} {size} "{referer}" "{agent}"{tail}')
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(word, small, word, word, st.datetimes(datetime(1900, 1, 1), datetime(2999, 1, 1)), word, word, ending)
 def test_bgl(label, epoch, day, node, moment, component, level, message):
     time = f"{moment:%Y-%m-%d-%H.%M.%S.%f}"
     agree("bgl", f"{label} {epoch} {day} {node} {time} {node} RAS {component} {level}{message}")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(["", "<34>", "<x>"]), month, syslog_day, clock_time, word, prose)
 def test_syslog(pri, m, d, t, host, rest):
     agree("syslog", f"{pri}{m} {d} {t} {host} {rest}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(word, small, dates.map("{:%Y.%m.%d}".format), month, syslog_day, clock_time, word, prose)
 def test_thunderbird(label, epoch, seen, m, d, t, location, rest):
     agree("thunderbird", f"{label} {epoch} {seen} dn1 {m} {d} {t} {location} {rest}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(small, word, word, word, small, st.sampled_from(["1", "0", "-1", "x"]), ending)
 def test_hpc(log_id, node, component, state, epoch, flag, message):
     agree("hpc", f"{log_id} {node} {component} {state} {epoch} {flag}{message}")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.datetimes(), small, word, prose, prose)
 def test_hdfs(moment, pid, level, component, message):
     agree("hdfs", f"{moment:%y%m%d %H%M%S} {pid} {level} {component}: {message}")

@@ -23,17 +23,19 @@ class Record:
     reason: str = ""
 
 
-def closing_quote(record: bytes, start: int, end: int) -> int:
-    """Place of the first '"' in record[start:end] with an even number of backslashes before it, or -1."""
-    at = record.find(b'"', start, end)
-    while at >= 0:
-        before = at
-        while before > start and record[before - 1] == 0x5C:
-            before -= 1
-        if (at - before) % 2 == 0:
+def _quoted_end(stops: Stops, record: bytes, start: int, end: int) -> int:
+    """Where a quoted field ends: at a '"' or another stop that no backslash escapes; -1 if there is none."""
+    at = start
+    while at < end:
+        if record[at] == 0x5C:
+            at += 2
+            continue
+        if record[at] == 0x22 or (stops.blank and record[at] == 0x20):
             return at
-        at = record.find(b'"', at + 1, end)
-    return -1
+        if any(record.startswith(s, at) and at + len(s) <= end for s in stops.literals):
+            return at
+        at += 1
+    return end if stops.line_end else -1
 
 
 def _field_end(field: Field, stops: Stops, record: bytes, start: int, end: int) -> int:
@@ -42,14 +44,11 @@ def _field_end(field: Field, stops: Stops, record: bytes, start: int, end: int) 
         return start + stops.fixed if start + stops.fixed <= end else -1
     if start + stops.skip > end:
         return -1
-    found = []
-    for literal in stops.literals:
-        if field.type is not FieldType.QUOTED or not literal.startswith(b'"'):
-            found.append(record.find(literal, start + stops.skip, end))
     if field.type is FieldType.QUOTED:
-        found.append(closing_quote(record, start, end))
+        return _quoted_end(stops, record, start, end)
+    found = [record.find(literal, start + stops.skip, end) for literal in stops.literals]
     if stops.blank:
-        found.append(record.find(b" ", start, end))
+        found.append(record.find(b" ", start + stops.skip, end))
     found = [at for at in found if at >= 0]
     return min(found) if found else end if stops.line_end else -1
 
@@ -124,14 +123,20 @@ def _values_by_key(fmt: Format, found: dict[str, Any], clock: Clock) -> dict[str
     """Columns of a CSV, JSON or logfmt record: the declared fields, then whatever else it holds."""
     parts: list[bytes | None] = []
     taken = set()
-    for field in fmt.fields:
+    missing = set()  # CSV: columns that this file does not have, and times derived from them
+    for number, field in enumerate(fmt.fields):
         key = field.key or field.name
         taken.add(key)
+        here = not missing & set(field.derived_from) if field.derived_from else key in found
+        if fmt.mode is Mode.CSV and not here:
+            missing.add(number)
         raw = found.get(key)
         if isinstance(raw, tuple):  # JSON: the raw text and what it stands for
             raw = json_bytes(field, *raw)
         parts.append(raw)
     out = values_of(fmt, parts, clock)
+    for number in missing:
+        del out[fmt.fields[number].name]
     for key, raw in found.items():
         if key not in taken:
             out[key] = plain_value(raw)

@@ -15,8 +15,8 @@ class Stops:
 
     A field with `fixed` > 0 (a TIME of constant width) is exactly that wide. Any other ends at the first occurrence,
     at or behind `skip` bytes from its start (the least width of a TIME), of one of `literals`, of a blank if `blank`,
-    or at the end of the line if `line_end` and nothing comes before; a QUOTED one also at the first '"' without an
-    odd number of backslashes before it. The steps that follow must then match there.
+    or at the end of the line if `line_end` and nothing comes before; a QUOTED one also at the first '"', and never at
+    a byte behind a backslash that escapes it. The steps that follow must then match there.
     """
 
     literals: tuple[bytes, ...]

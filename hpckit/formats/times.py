@@ -36,6 +36,7 @@ DIRECTIVES: dict[str, tuple[str, int, int | None]] = {
     "%%": (r"%", 1, 1),
 }  # fmt: skip
 _PIECE = re.compile(r"%(?:[369.]f|.)|[^%]+|%$", re.DOTALL)
+EPOCH_MAX_S = 9_000_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
@@ -111,8 +112,22 @@ def _offset_s(text: str) -> int:
 
 def _epoch_us(text: str) -> int:
     whole, _, fraction = text.replace(",", ".").partition(".")
+    if abs(int(whole)) > EPOCH_MAX_S:
+        raise ValueError(f"{whole} is too far for a time in seconds; are these milliseconds (%Q) or microseconds (%U)?")
     micros = abs(int(whole)) * 1_000_000 + _fraction_us(fraction)
     return -micros if whole.startswith("-") else micros
+
+
+def _epoch_ms(text: str) -> int:
+    if abs(int(text)) > EPOCH_MAX_S * 1000:
+        raise ValueError(f"{text} is too far for a time in milliseconds; are these microseconds (%U)?")
+    return int(text) * 1000
+
+
+def _epoch_plain_us(text: str) -> int:
+    if len(text.lstrip("-")) > 18:
+        raise ValueError(f"{text} is too far for a time in microseconds")
+    return int(text)
 
 
 def _month_of(text: str) -> int:
@@ -131,7 +146,7 @@ _MEANING: dict[str, tuple[str, Callable[[str], int]]] = {
     "%f": ("us", _fraction_us), "%3f": ("us", _fraction_us), "%6f": ("us", _fraction_us), "%9f": ("us", _fraction_us),
     "%.f": ("us", lambda s: _fraction_us(s[1:])), "%z": ("offset", _offset_s),
     "%Z": ("zone", lambda s: int(s.lower() in UTC_NAMES)),
-    "%s": ("epoch", _epoch_us), "%Q": ("epoch", lambda s: int(s) * 1000), "%U": ("epoch", int),
+    "%s": ("epoch", _epoch_us), "%Q": ("epoch", _epoch_ms), "%U": ("epoch", _epoch_plain_us),
 }  # fmt: skip
 
 

@@ -55,6 +55,8 @@ def to_value(field: Field, raw: bytes | None, clock: Clock) -> Any:
     """
     if raw is None or raw in field.null:
         return None
+    if field.type in (FieldType.INT, FieldType.FLOAT) and (raw.startswith(b" ") or raw.endswith(b" ")):
+        raw = raw.strip(b" \t")
     if field.type is FieldType.INT:
         value = int(raw) if _INT.fullmatch(raw) else 1 << 63
         if not -(1 << 63) <= value < 1 << 63:
