@@ -470,12 +470,16 @@ TARGET static int ISA(take_record)(scan_state *s, const uint8_t *record, const u
     for (int32_t i = 0; i < s->column_count; i++) {
         int status = convert_column(s, &s->columns[i], record, end - record);
         if (status) {
-            for (int32_t k = 0; k <= i; k++) s->columns[k].nulls -= !s->columns[k].valid[s->rows];
+            drop_row(s, i);
             if (status < 0) s->full_column = i;
             return status;
         }
     }
     s->row_offset[s->rows++] = offset;
+    if (++s->pending == SCAN_PENDING && resolve_pending(s)) {
+        s->rows--;
+        return -SCAN_NO_MEMORY;
+    }
     return GOOD;
 }
 
@@ -557,7 +561,7 @@ TARGET static int ISA(skip_long)(scan_state *s, const uint8_t *buf, int64_t limi
 }
 
 /* Scan records that start before `stop` in buf[s->position .. limit); buf[0] is byte `base` of the file. */
-TARGET static int ISA(scan)(scan_state *s, const uint8_t *buf, int64_t limit, int64_t stop, int64_t base, int final) {
+TARGET static int ISA(scan_records)(scan_state *s, const uint8_t *buf, int64_t limit, int64_t stop, int64_t base, int final) {
     const uint8_t *hard_end = buf + limit;
     for (;;) {
         if (s->skipping && !ISA(skip_long)(s, buf, limit, final)) return final ? SCAN_DONE : SCAN_NEED_DATA;
@@ -597,7 +601,7 @@ TARGET static int ISA(scan)(scan_state *s, const uint8_t *buf, int64_t limit, in
                 s->position = next - buf;
                 continue;
             }
-            if (s->skip_leading && s->position >= stop) return SCAN_DONE;
+            if (s->position >= stop) return SCAN_DONE; /* also behind lines without a record, which went past the end */
             s->skip_leading = 0;
             if (!ISA(gather_continuation)(s, &next, &end, hard_end, final, &continued, &blank)) {
                 if (limit - s->position <= s->max_record) return SCAN_NEED_DATA;
@@ -633,4 +637,10 @@ TARGET static int ISA(scan)(scan_state *s, const uint8_t *buf, int64_t limit, in
         s->blank += blank;
         s->position = next - buf;
     }
+}
+
+/* As scan_records; all codes of the rows made are there when it comes back, for the buffer may go away then. */
+TARGET static int ISA(scan)(scan_state *s, const uint8_t *buf, int64_t limit, int64_t stop, int64_t base, int final) {
+    int status = ISA(scan_records)(s, buf, limit, stop, base, final);
+    return resolve_pending(s) ? SCAN_NO_MEMORY : status;
 }
