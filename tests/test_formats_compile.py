@@ -174,7 +174,13 @@ def test_own_format_file(tmp_path):
     fmt = load_file(write(tmp_path, text + "time_format = '%d.%m.%y %T'\n"))
     assert (fmt.name, fmt.record_start, fmt.time_zone) == ("mine", "dd", "Asia/Tokyo")
     values = parse_line(fmt, b"02.01.24 03:04:05 - x")
-    assert values == {"day": "02.01.24", "clock": "03:04:05", "n": None, "text": "x", "time": 1704164645000000}
+    assert values == {
+        "day": "02.01.24",
+        "clock": "03:04:05",
+        "n": None,
+        "text": "x",
+        "time": 1704132245000000,
+    }  # 03:04:05 in Tokyo
     assert fmt.fields[fmt.index("time")].time_format == "%d.%m.%y %H:%M:%S"
 
 
@@ -193,6 +199,7 @@ def test_own_format_file(tmp_path):
         ("pattern = '{a}'\n[fields.b]\nderived_from = ['a']", "needs time_format"),
         ("pattern = '{a}'\nrecord_start = 'd\\'", "backslash"),
         ("pattern = ", "not TOML"),
+        ("pattern = '{a}'\ntime_zone = 'Mars/Base'", "Mars/Base"),
     ],
 )
 def test_own_format_file_that_is_wrong(tmp_path, text, message):

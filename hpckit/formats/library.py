@@ -10,6 +10,7 @@ from typing import Any
 from hpckit.errors import FormatError, InputError
 from hpckit.formats.model import Field, FieldType, Format, Mode
 from hpckit.formats.pattern import FieldBook, apply_attributes, check_record_start, compile_pattern
+from hpckit.formats.times import zone_of
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -86,6 +87,7 @@ def _example(entry: dict[str, Any]) -> tuple[str, dict]:
 def _by_mode(name: str, mode: Mode, table: dict[str, Any], common: dict[str, Any]) -> Format:
     """A CSV, JSON or logfmt format: its fields have no place in the line, only a name or key."""
     check_record_start(common["record_start"], name)
+    zone_of(common["time_zone"])
     given = table.get("fields", {})
     book = FieldBook(name, given)
     for field_name, attributes in given.items():

@@ -10,7 +10,7 @@ from typing import Any
 from hpckit.errors import FormatError
 from hpckit.formats.model import Field, FieldType, Format, Mode, Step, StepKind
 from hpckit.formats.steps import field_stops
-from hpckit.formats.times import expand
+from hpckit.formats.times import expand, zone_of
 
 ISO_8601 = "%Y-%m-%dT%H:%M:%S%.f%z"
 TYPES: dict[str, tuple[FieldType, str]] = {
@@ -50,6 +50,7 @@ def compile_pattern(
     if not patterns or not all(patterns):
         raise FormatError(f"format '{name}': the pattern is empty; write e.g. '{{time:%Y-%m-%dT%H:%M:%S}} {{message}}'")
     check_record_start(record_start, name)
+    zone_of(time_zone)
     book = FieldBook(name, fields or {})
     programs = [_Compiler(text, book).program() for text in patterns]
     return Format(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hpckit.formats.delimited import csv_names, cut_csv, cut_json, cut_logfmt, plain_value
@@ -123,7 +123,7 @@ def _values_by_key(fmt: Format, found: dict[str, Any], clock: Clock) -> dict[str
     """Columns of a CSV, JSON or logfmt record: the declared fields, then whatever else it holds."""
     parts: list[bytes | None] = []
     taken = set()
-    missing = set()  # CSV: columns that this file does not have, and times derived from them
+    missing: set[int] = set()  # CSV: columns that this file does not have, and times derived from them
     for number, field in enumerate(fmt.fields):
         key = field.key or field.name
         taken.add(key)
@@ -185,6 +185,8 @@ def parse_line(
     record  without its line end; continuation lines joined by newlines
     names   CSV: the names of the columns, from the file's first line
     """
+    if fmt.time_zone:
+        clock = replace(clock, zone=fmt.time_zone)
     if fmt.mode is Mode.PATTERN:
         return values_of(fmt, cut_any(fmt, record), clock)
     if fmt.mode is Mode.CSV:
