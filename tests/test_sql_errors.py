@@ -48,6 +48,7 @@ UNSUPPORTED = [
     ("SELECT id FROM t LIMIT 10%", "LIMIT"),
     ("SELECT s SIMILAR TO 'a' FROM t", "SIMILAR TO"),
     ("SELECT s ~ 'a' FROM t", "operator ~"),
+    ("SELECT 3 || 2 | 1 FROM t", "parentheses"),
     ("SELECT s COLLATE nocase FROM t", "COLLATE"),
     ("SELECT s[1:2] FROM t", "[ ]"),
     ("SELECT [1, 2] FROM t", "list"),

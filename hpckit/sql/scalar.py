@@ -48,6 +48,7 @@ _BINARY = {
     exp.NullSafeEQ: "is_not_distinct",
     exp.NullSafeNEQ: "is_distinct",
 }
+_BITWISE = (exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift)
 _CHAIN = {exp.And: "and", exp.Or: "or"}
 _TYPES = {
     "BIGINT": INT,
@@ -112,6 +113,9 @@ class _Scalar:
     def bind(self, node: exp.Expression) -> Expr:
         kind = type(node)
         if kind in _BINARY:
+            if kind in _BITWISE and any(isinstance(side, exp.DPipe) for side in (node.this, node.expression)):
+                # sqlglot's grammar gives || the same rank, DuckDB's a lower one
+                raise UnsupportedError(f"|| next to {_BINARY[kind]} needs parentheses: {_shown(node)}")
             return Call(_BINARY[kind], (self.bind(node.this), self.bind(node.expression)))
         if kind in _CHAIN:
             return Call(_CHAIN[kind], tuple(self.bind(part) for part in _flatten(node, kind)))
