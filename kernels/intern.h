@@ -38,9 +38,10 @@ static inline uint64_t hpckit_fold(uint64_t a, uint64_t b) {
 static inline uint64_t hpckit_load8(const uint8_t *p) { uint64_t v; memcpy(&v, p, 8); return v; }
 static inline uint64_t hpckit_load4(const uint8_t *p) { uint32_t v; memcpy(&v, p, 4); return v; }
 
-static inline uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n) {
+/* The hash, and in *seen the OR of all bytes: a bit of 0x80… tells that some are not ASCII. */
+static inline uint64_t hpckit_hash_and_or(const uint8_t *p, int64_t n, uint64_t *seen) {
     const uint64_t k0 = 0xa0761d6478bd642full, k1 = 0xe7037ed1a0b428dbull, k2 = 0x8ebc6af09c88c6e3ull;
-    uint64_t seed = k0 ^ (uint64_t)n * k2, a, b;
+    uint64_t seed = k0 ^ (uint64_t)n * k2, a, b, all = 0;
     if (n <= 16) {
         if (n >= 8) { a = hpckit_load8(p); b = hpckit_load8(p + n - 8); }
         else if (n >= 4) { a = hpckit_load4(p); b = hpckit_load4(p + n - 4); }
@@ -50,14 +51,22 @@ static inline uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n) {
         int64_t left = n;
         const uint8_t *q = p;
         while (left > 16) {
-            seed = hpckit_fold(hpckit_load8(q) ^ k1, hpckit_load8(q + 8) ^ seed);
+            uint64_t x = hpckit_load8(q), y = hpckit_load8(q + 8);
+            seed = hpckit_fold(x ^ k1, y ^ seed);
+            all |= x | y;
             q += 16;
             left -= 16;
         }
         a = hpckit_load8(p + n - 16);
         b = hpckit_load8(p + n - 8);
     }
+    *seen = all | a | b;
     return hpckit_fold(k1 ^ (uint64_t)n, hpckit_fold(a ^ k1, b ^ seed));
+}
+
+static inline uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n) {
+    uint64_t ignored;
+    return hpckit_hash_and_or(p, n, &ignored);
 }
 
 static inline int hpckit_same_bytes(const uint8_t *a, const uint8_t *b, int64_t n) {

@@ -19,6 +19,7 @@
 #define SCAN_NULLS_MAX 4
 #define SCAN_START_MAX 48
 #define SCAN_PROGRAMS_MAX 8
+#define SCAN_PENDING 32      /* rows whose dictionary codes are looked up together */
 
 enum { MODE_PATTERN = 1, MODE_CSV, MODE_JSON, MODE_LOGFMT };
 
@@ -46,6 +47,9 @@ typedef struct {
 enum { VALUE_INT = 1, VALUE_FLOAT, VALUE_TIME, VALUE_CODED, VALUE_TEXT, VALUE_BOOL, VALUE_OFFSET };
 enum { FIELD_RAW = -1, FIELD_NONE = -2 };
 
+/* A string whose code is still to be looked up; bytes NULL: the code is there already. */
+typedef struct { const uint8_t *bytes; uint64_t hash; int64_t length; } scan_pending;
+
 typedef struct {
     int32_t field; /* index of a range, FIELD_RAW: the whole record, FIELD_NONE: not from the text */
     int32_t kind;
@@ -60,6 +64,8 @@ typedef struct {
     int32_t null_count;
     scan_literal null[SCAN_NULLS_MAX];
     int32_t byte_array; /* JSON: an array of byte values stands for a string */
+    int64_t pending_count, pending_bytes; /* strings noted; room in the dictionary is kept for them */
+    scan_pending pending[SCAN_PENDING];
 } scan_column;
 
 enum { ATOM_IN = 1, ATOM_PREFIX, ATOM_SUFFIX, ATOM_CONTAINS, ATOM_INT, ATOM_FLOAT, ATOM_TIME, ATOM_IS_NULL };
@@ -101,6 +107,7 @@ typedef struct {
     scan_column *columns;
     int64_t *row_offset;
     int64_t rows, row_capacity;
+    int64_t pending; /* the last so many rows have pending strings */
 
     int32_t atom_count, term_count; /* rows wanted: any term of which all atoms hold; no term: all rows */
     scan_atom *atoms;
@@ -214,7 +221,7 @@ static int read_time(scan_state *s, const scan_column *c, const uint8_t *record,
     return parse_time(c->time, joined, used, out_us);
 }
 
-static int column_is_null(scan_state *s, const scan_column *c, const uint8_t *record) {
+static inline int column_is_null(scan_state *s, const scan_column *c, const uint8_t *record) {
     if (c->parts) {
         for (int32_t i = 0; i < c->parts; i++) {
             int32_t f = c->part[i];
@@ -251,6 +258,68 @@ static const uint8_t *read_text(scan_state *s, const scan_column *c, const uint8
         if (length >= 0) { *n = length; return s->scratch; }
     }
     return p;
+}
+
+/* Look up the codes of all pending strings. In a large dictionary each look-up misses the caches three times, at its
+ * slot, its offset and its bytes: prefetched for all rows at once, the misses overlap. */
+static int resolve_pending(scan_state *s) {
+    int64_t first = s->rows - s->pending;
+    for (int32_t i = 0; i < s->column_count && s->pending; i++) {
+        scan_column *c = &s->columns[i];
+        if (c->kind != VALUE_CODED) continue;
+        intern_table *t = c->dictionary;
+        int32_t guess[SCAN_PENDING];
+        for (int64_t k = 0; k < s->pending; k++) {
+            const scan_pending *x = &c->pending[k];
+            const intern_slot *slot = &t->slots[x->hash & t->mask];
+            guess[k] = x->bytes && slot->tag == (uint32_t)(x->hash >> 32) ? slot->code : -1;
+            if (guess[k] >= 0) __builtin_prefetch(&t->offsets[guess[k]]);
+        }
+        for (int64_t k = 0; k < s->pending; k++)
+            if (guess[k] >= 0) __builtin_prefetch(t->data + t->offsets[guess[k]]);
+        for (int64_t k = 0; k < s->pending; k++) {
+            const scan_pending *x = &c->pending[k];
+            if (!x->bytes) continue;
+            int32_t code = intern_find(t, x->bytes, x->length, x->hash);
+            if (code < 0) code = intern_add(t, x->bytes, x->length, x->hash);
+            if (code < 0) return SCAN_NO_MEMORY;
+            ((int32_t *)c->values)[first + k] = code;
+        }
+        c->pending_count = c->pending_bytes = 0;
+    }
+    s->pending = 0;
+    return 0;
+}
+
+/* The code of a string, or a note to look it up later. GOOD, a BAD_ reason, or -SCAN_… */
+static int convert_coded(scan_state *s, scan_column *c, const uint8_t *record, int64_t record_length) {
+    int64_t n;
+    scan_pending *later = &c->pending[s->pending];
+    later->bytes = NULL;
+    const uint8_t *p = read_text(s, c, record, record_length, &n);
+    if (!p) return scan_fail(s, BAD_ESCAPE, c->field, s->start[c->field]);
+    intern_table *t = c->dictionary;
+    uint64_t seen, hash = hpckit_hash_and_or(p, n, &seen);
+    int ascii = !(seen & 0x8080808080808080ull);
+    int roomy = t->count + c->pending_count < t->max_entries && t->offsets[t->count] + c->pending_bytes + n <= t->max_bytes;
+    if (ascii && roomy && p != s->scratch) {
+        __builtin_prefetch(&t->slots[hash & t->mask]);
+        later->bytes = p;
+        later->hash = hash;
+        later->length = n;
+        c->pending_count++;
+        c->pending_bytes += n;
+        return GOOD;
+    }
+    int32_t code = intern_find(t, p, n, hash);
+    if (code < 0) {
+        if (!ascii && !utf8_valid(p, n)) return scan_fail(s, BAD_UTF8, c->field, c->field < 0 ? 0 : s->start[c->field]);
+        if (c->pending_count && !roomy) return -SCAN_DICTIONARY_FULL;
+        code = intern_add(t, p, n, hash);
+        if (code < 0) return code == INTERN_FULL ? -SCAN_DICTIONARY_FULL : -SCAN_NO_MEMORY;
+    }
+    ((int32_t *)c->values)[s->rows] = code;
+    return GOOD;
 }
 
 /* Convert one column of the row being made. GOOD, a BAD_ reason, or -SCAN_… when something is full. */
@@ -293,20 +362,11 @@ static int convert_column(scan_state *s, scan_column *c, const uint8_t *record, 
         }
         ((int64_t *)c->values)[row] = number;
         return GOOD;
-    case VALUE_CODED: {
-        if (null) { ((int32_t *)c->values)[row] = -1; return GOOD; }
-        p = read_text(s, c, record, record_length, &n);
-        if (!p) return scan_fail(s, BAD_ESCAPE, c->field, s->start[c->field]);
-        uint64_t hash = hpckit_hash_bytes(p, n);
-        int32_t code = intern_find(c->dictionary, p, n, hash);
-        if (code < 0) {
-            if (!utf8_valid(p, n)) return scan_fail(s, BAD_UTF8, c->field, c->field < 0 ? 0 : s->start[c->field]);
-            code = intern_add(c->dictionary, p, n, hash);
-            if (code < 0) return code == INTERN_FULL ? -SCAN_DICTIONARY_FULL : -SCAN_NO_MEMORY;
-        }
-        ((int32_t *)c->values)[row] = code;
+    case VALUE_CODED:
+        if (!null) return convert_coded(s, c, record, record_length);
+        c->pending[s->pending].bytes = NULL;
+        ((int32_t *)c->values)[row] = -1;
         return GOOD;
-    }
     case VALUE_TEXT: {
         int32_t *offsets = (int32_t *)c->values;
         if (null) { offsets[row + 1] = offsets[row]; return GOOD; }
@@ -320,6 +380,18 @@ static int convert_column(scan_state *s, scan_column *c, const uint8_t *record, 
     }
     default:
         return GOOD;
+    }
+}
+
+/* Take back what columns [0, stop] have noted of a row that is not made after all. */
+static void drop_row(scan_state *s, int32_t stop) {
+    for (int32_t k = 0; k <= stop; k++) {
+        scan_column *c = &s->columns[k];
+        c->nulls -= !c->valid[s->rows];
+        if (c->kind == VALUE_CODED && c->pending[s->pending].bytes) {
+            c->pending_count--;
+            c->pending_bytes -= c->pending[s->pending].length;
+        }
     }
 }
 

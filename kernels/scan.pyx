@@ -46,6 +46,8 @@ cdef extern from "scan_isa.h" nogil:
         int64_t *local_from_us
         int64_t *offset_us
         int32_t memo_set
+    ctypedef struct scan_pending:
+        pass
     ctypedef struct scan_column:
         int32_t field, kind
         void *values
