@@ -21,9 +21,13 @@ TYPES: dict[str, tuple[FieldType, str]] = {
     "date": (FieldType.DATE, "%Y-%m-%d"),
 }  # fmt: skip
 RESERVED = ("_file", "_offset", "_raw")
+# What the scan kernel has room for.
 NULLS_MAX = 4
 PARTS_MAX = 6
 RECORD_START_MAX = 48
+LITERAL_MAX_BYTES = 24  # longer text becomes several steps; the first alone tells where a field ends
+STOPS_MAX = 4
+PATTERNS_MAX = 8
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _ESCAPES = {"{{": "{", "}}": "}", "((?": "(?", "{)}": ")", "{\\t}": "\t"}
 
@@ -49,6 +53,8 @@ def compile_pattern(
     patterns = (pattern,) if isinstance(pattern, str) else tuple(pattern)
     if not patterns or not all(patterns):
         raise FormatError(f"format '{name}': the pattern is empty; write e.g. '{{time:%Y-%m-%dT%H:%M:%S}} {{message}}'")
+    if len(patterns) > PATTERNS_MAX:
+        raise FormatError(f"format '{name}': {len(patterns)} patterns, at most {PATTERNS_MAX} can be tried in turn")
     check_record_start(record_start, name)
     zone_of(time_zone)
     book = FieldBook(name, fields or {})
@@ -146,6 +152,8 @@ def apply_attributes(field: Field, given: Mapping[str, Any]) -> Field:
             values = [value] if isinstance(value, str) else list(value)
             if len(values) > NULLS_MAX:
                 raise ValueError(f"field '{field.name}' has {len(values)} values for NULL, at most {NULLS_MAX}")
+            if any(len(v.encode()) > LITERAL_MAX_BYTES for v in values):
+                raise ValueError(f"field '{field.name}': a value for NULL has at most {LITERAL_MAX_BYTES} bytes")
             field = replace(field, null=tuple(v.encode() for v in values))
         elif key == "text" and isinstance(value, bool):
             field = replace(field, text=value)
@@ -251,7 +259,9 @@ class _Compiler:
             return
         if literal.startswith(" ") and steps and steps[-1].kind is StepKind.SPACES:
             raise self.fail("'{>}' takes all blanks, so the blank behind it can never match", at)
-        self._emit(steps, Step(StepKind.LITERAL, literal=literal.encode()), at)
+        raw = literal.encode()
+        for start in range(0, len(raw), LITERAL_MAX_BYTES):
+            self._emit(steps, Step(StepKind.LITERAL, literal=raw[start : start + LITERAL_MAX_BYTES]), at)
 
     def _group(self, steps: list[Step], depth: int) -> None:
         place, index = self.at, len(steps)
@@ -266,7 +276,7 @@ class _Compiler:
             literal += step.literal
         if not literal:
             raise self.fail("an optional group must begin with a literal, which tells whether it applies", place + 2)
-        steps[index] = Step(StepKind.OPTIONAL, literal=literal, skip=len(steps) - index - 1)
+        steps[index] = Step(StepKind.OPTIONAL, literal=literal[:LITERAL_MAX_BYTES], skip=len(steps) - index - 1)
 
     def _braces(self, steps: list[Step], depth: int) -> None:
         place = self.at
@@ -283,6 +293,8 @@ class _Compiler:
             if captured:
                 name, value = captured.groups()
                 number, rest = self._number(name, depth)[0], False
+                if len(value.encode()) > LITERAL_MAX_BYTES:
+                    raise ValueError(f"'{value}' is longer than {LITERAL_MAX_BYTES} bytes")
                 if self.book.fields[number].type is not FieldType.STRING:
                     raise ValueError(f"field '{name}' must be a string to take the value '{value}'")
             else:
@@ -314,6 +326,9 @@ class _Compiler:
                 stops = field_stops(self.book.fields, steps, i)
                 if stops is None:
                     message = "nothing tells where this field ends: put a literal or {>} behind it"
+                    raise self.fail(message, self.places[i])
+                if len(stops.literals) > STOPS_MAX:
+                    message = f"this field has {len(stops.literals)} ways to end, at most {STOPS_MAX} are possible"
                     raise self.fail(message, self.places[i])
                 if field.type is FieldType.QUOTED and not any(s.startswith(b'"') for s in self._behind(steps, i)):
                     raise self.fail("a quoted field must be followed by '\"'", self.places[i])

@@ -36,6 +36,7 @@ DIRECTIVES: dict[str, tuple[str, int, int | None]] = {
     "%%": (r"%", 1, 1),
 }  # fmt: skip
 _PIECE = re.compile(r"%(?:[369.]f|.)|[^%]+|%$", re.DOTALL)
+PARTS_MAX = 48  # what the scan kernel has room for
 EPOCH_MAX_S = 9_000_000_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -54,6 +55,9 @@ def expand(pattern: str) -> str:
                     known = " ".join([*DIRECTIVES, *ALIASES])
                     raise FormatError(f"unknown directive '{directive}' in time pattern '{pattern}'; known: {known}")
         out.append(piece)
+    parts = sum(1 if p in DIRECTIVES else len(p.encode()) for p in pieces("".join(out)))
+    if parts > PARTS_MAX:
+        raise FormatError(f"time pattern '{pattern}' has {parts} directives and characters, at most {PARTS_MAX}")
     return "".join(out)
 
 
