@@ -68,16 +68,13 @@ _simple("strlen", pc.binary_length, INT)
 _simple("reverse", pc.utf8_reverse)
 
 
-_BLANK = pa.scalar(" ")
-
-
 def _trim(name: str, compute: Callable) -> None:
     @function(name, "s?s", STRING)
-    def run(a: Datum, characters: Datum = _BLANK) -> pa.Array:
-        def strip(text: pa.Array, chars: str) -> pa.Array:
+    def run(a: Datum, *characters: Datum) -> pa.Array:
+        def strip(text: pa.Array, chars: str = " ") -> pa.Array:
             return compute(text, characters=chars) if chars else text
 
-        return per_constant(strip, a, characters, kind=STRING)
+        return per_constant(strip, a, *characters, kind=STRING)
 
 
 _trim("trim", pc.utf8_trim)
