@@ -22,6 +22,7 @@ from hpckit.sources.reader import BLOCK_BYTES, BlockReader
 
 DELIMITERS = (",", "\t", "|", ";")
 SNIFF_RECORDS = 200
+NO_LIMIT = 1 << 62
 
 
 @dataclass(slots=True)
@@ -50,6 +51,9 @@ def csv_format(
     null = options.null
     starts = [first_line(h.data, shape.quoting)[2] if h.data.strip() else len(h.data) for h in heads]
     values = cut_columns(heads, starts, len(row), shape.delimiter, shape.quoting, null, options.sample)
+    if not len(values[0]) and not all(h.complete for h in heads):  # one record of very many lines
+        heads = read_sample(files, NO_LIMIT)
+        values = cut_columns(heads, starts, len(row), shape.delimiter, shape.quoting, null, options.sample)
     rules = Rules(options.time_format, options.date_format, options.all_text)
     if _names_columns(row, values, declared, options, rules):
         shape.header = shape.header or "yes"

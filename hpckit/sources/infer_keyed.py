@@ -1,6 +1,6 @@
 """Columns of JSON lines and logfmt: the keys of the first records in order of first sight, and what their values are.
 
-Equal keys in one object: the last counts.
+Equal keys in one object: the last counts. An empty key on the top level is not a column.
 """
 
 from __future__ import annotations

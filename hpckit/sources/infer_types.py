@@ -16,6 +16,7 @@ DATE_FORMAT = "%Y-%m-%d"
 TIME_FORMATS = tuple(f"%Y-%m-%d{sep}%H:%M:%S%.f{zone}" for sep in (" ", "T") for zone in ("", "%z"))
 
 _INT = r"^ *[+-]?[0-9]+ *$"
+_ZEROS = r"^ *[+-]?0[0-9]"
 _FLOAT = r"^ *[+-]?(?:(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?|(?i:nan|inf|infinity)) *$"
 _BOOL = r"^(?i:true|false)$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -44,6 +45,8 @@ def guess_field(field: Field, values: pa.Array, rules: Rules, numbers: bool = Tr
     distinct = pc.unique(values.drop_null())
     free = len(values) >= _TEXT_ROWS_MIN and len(distinct) > len(values) // 2
     text = replace(field, type=FieldType.STRING, text=free)
+    if numbers:  # a quoted nothing among numbers is NULL
+        distinct = distinct.filter(pc.not_equal(distinct, ""))
     if not len(distinct) or rules.all_text:
         return text
     kind = _number_type(distinct) if numbers else None
@@ -65,8 +68,13 @@ def typed_field(field: Field, kind: FieldType, values: pa.Array, rules: Rules) -
 
 
 def _number_type(distinct: pa.Array) -> FieldType | None:
-    """INT, FLOAT, BOOL, or STRING for numbers that no type holds exactly; None: not numbers."""
+    """INT, FLOAT, BOOL, or STRING for numbers that no type holds exactly; None: not numbers.
+
+    Digits behind a leading zero are an identifier (007): text, as in DuckDB.
+    """
     if _all_match(distinct, _INT):
+        if pc.any(pc.match_substring_regex(distinct, _ZEROS)).as_py():
+            return FieldType.STRING
         return FieldType.INT if _largest_integer(distinct) < 1 << 63 else FieldType.STRING
     if _all_match(distinct, _FLOAT):
         integers = distinct.filter(pc.match_substring_regex(distinct, _INT))
