@@ -83,7 +83,7 @@ typedef struct {
     scan_bytes *set;
 } scan_atom;
 
-enum { FLAG_ABSENT = 1, FLAG_BACKSLASH = 2, FLAG_CSV = 4, FLAG_JSON = 8, FLAG_QUOTED = 16 };
+enum { FLAG_ABSENT = 1, FLAG_BACKSLASH = 2, FLAG_CSV = 4, FLAG_JSON = 8, FLAG_QUOTED = 16, FLAG_LINES = 32 };
 
 typedef struct { int64_t offset, length; int32_t reason, field; int64_t lines, at; } scan_reject;
 
@@ -166,7 +166,7 @@ static const uint8_t *field_bytes(scan_state *s, const uint8_t *record, int32_t 
     const uint8_t *p = record + s->start[f];
     uint8_t flags = s->flags[f];
     *n = s->length[f];
-    if (!(flags & (FLAG_BACKSLASH | FLAG_CSV | FLAG_JSON))) return p;
+    if (!(flags & (FLAG_BACKSLASH | FLAG_CSV | FLAG_JSON | FLAG_LINES))) return p;
     if (*n * 3 + 16 > s->scratch_capacity) {
         uint8_t *fresh = (uint8_t *)realloc(s->scratch, (size_t)(*n * 3 + 4096));
         if (!fresh) return NULL;
@@ -175,6 +175,7 @@ static const uint8_t *field_bytes(scan_state *s, const uint8_t *record, int32_t 
     }
     if (flags & FLAG_BACKSLASH) *n = unescape_quoted(p, *n, s->scratch);
     else if (flags & FLAG_CSV) *n = unescape_csv(p, *n, s->scratch);
+    else if (flags & FLAG_LINES) *n = join_lines(p, *n, s->scratch);
     else *n = unescape_json(p, *n, s->scratch);
     return *n < 0 ? NULL : s->scratch;
 }

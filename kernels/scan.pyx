@@ -170,7 +170,7 @@ cdef class TimeParser:
             return
         second = kinds.index("S")
         before = sum(1 if not kind else FIXED_WIDTH.get(kind, 1 << 20) for kind in kinds[:second])
-        behind = set(kinds[second + 1:]) - {"", "f", "F", "z", "Z"}
+        behind = set(kinds[second + 1:]) - {"", "f", "F", "z"}
         if before > TIME_MEMO_MAX or behind:
             return
         self.program.memo_ops = second

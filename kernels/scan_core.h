@@ -147,7 +147,7 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             p = q;
             break;
         case STEP_REST:
-            ISA(set_range)(s, step->field, p - record, end - record, 0);
+            ISA(set_range)(s, step->field, p - record, end - record, end == line_end ? 0 : FLAG_LINES);
             p = end;
             break;
         case STEP_SPACES:

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "values.h"
+
 #define TIME_OPS_MAX 48
 #define TIME_MEMO_MAX 40
 #define TIME_ZONES_MAX 1024
@@ -171,10 +173,15 @@ static int time_run(const time_program *t, int from, int to, const uint8_t **p, 
             if (v != 'a' && v != 'p') return 0;
             x->pm = v == 'p' ? 2 : 1; *p += 2; break;
         case 'z': if (!zone_offset(p, end, &x->zone_s)) return 0; x->has_zone = 1; break;
-        case 'Z': /* a zone's name says nothing that can be relied on: skipped */
+        case 'Z': { /* of the names only those of UTC can be relied on; others mean the zone that the user gives */
+            const uint8_t *name = *p;
             if (*p >= end || ((**p | 0x20) < 'a' || (**p | 0x20) > 'z')) return 0;
             while (*p < end && (((**p | 0x20) >= 'a' && (**p | 0x20) <= 'z') || **p == '/' || **p == '_')) (*p)++;
+            if (word_is(name, *p - name, "utc") || word_is(name, *p - name, "gmt") || word_is(name, *p - name, "ut")
+                || word_is(name, *p - name, "z"))
+                x->has_zone = 1;
             break;
+        }
         case 's': case 'Q': case 'U': if (!epoch_directive(op.kind, p, end, &x->epoch_us)) return 0; x->has_epoch = 1; break;
         default: return 0;
         }

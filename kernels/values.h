@@ -156,6 +156,21 @@ static int64_t unescape_csv(const uint8_t *p, int64_t n, uint8_t *out) {
     return k;
 }
 
+/* The lines of a record without blank ones and without carriage returns at their ends. */
+static int64_t join_lines(const uint8_t *p, int64_t n, uint8_t *out) {
+    int64_t k = 0, i = 0;
+    while (i <= n) {
+        const uint8_t *newline = i < n ? (const uint8_t *)memchr(p + i, '\n', (size_t)(n - i)) : NULL;
+        int64_t stop = newline ? newline - p : n, length = stop - i;
+        if (length > 0 && p[stop - 1] == '\r') length--;
+        if (i > 0 && length > 0) out[k++] = '\n';
+        memcpy(out + k, p + i, (size_t)length);
+        k += length;
+        i = stop + 1;
+    }
+    return k;
+}
+
 static int read_hex4(const uint8_t *p) {
     int value = 0;
     for (int i = 0; i < 4; i++) {

@@ -72,7 +72,8 @@ def slow(data: bytes, fmt: Format) -> tuple[list[dict], dict[str, int], list[int
     for begin, text, continued in records:
         try:
             text.decode()  # _raw is one of the columns
-            values = parse_line(fmt, text)
+            joined = b"\n".join(line.removesuffix(b"\r") for line in text.split(b"\n") if line.removesuffix(b"\r"))
+            values = parse_line(fmt, joined)
         except (Misfit, UnicodeDecodeError):
             counts["rejected"] += 1 + continued
             rejected.append(begin)
@@ -270,6 +271,16 @@ def test_local_times(tmp_path, zone, local, utc):
     path.write_bytes(f"{local} x\n".encode())
     rows, _, _ = scan(path, fmt, time_zone=zone)
     assert rows[0]["time"].isoformat() == utc
+
+
+@pytest.mark.parametrize("name,utc_hour", [("UTC", 12), ("gmt", 12), ("Z", 12), ("CET", 11), ("XYZ", 11)])
+def test_zone_names(tmp_path, name, utc_hour):
+    """Only the names of UTC can be relied on; all others mean the zone that the user gives."""
+    fmt = compile_pattern("{time:%Y-%m-%d %H:%M:%S %Z} {m:rest}")
+    path = tmp_path / "x.log"
+    path.write_bytes(f"2024-01-01 12:00:00 {name} x\n2024-01-01 12:00:01 CET y\n".encode())
+    rows, _, _ = scan(path, fmt, time_zone="Europe/Berlin")
+    assert [row["time"].hour for row in rows] == [utc_hour, 11]
 
 
 def test_unknown_zone(tmp_path):

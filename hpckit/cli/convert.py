@@ -76,10 +76,10 @@ def main(argv: list[str]) -> int:
     if len(args.input) < 2:
         parser().error("give the input and the output, e.g. hpckit convert app.csv app.parquet")
     *paths, target = args.input
-    from hpckit.cli.startup import import_arrow_alone
+    from hpckit.cli.startup import start_quickly
     from hpckit.spmd import world
 
-    import_arrow_alone()
+    start_quickly()
 
     ctx = world()
     start_s = time.monotonic()

@@ -109,10 +109,10 @@ def main(argv: list[str]) -> int:
     args = parser().parse_args(argv)
     if (args.sql is None) == (args.file is None):
         raise UsageError("give the SQL either as an argument or with -f FILE", "hpckit query")
-    from hpckit.cli.startup import import_arrow_alone
+    from hpckit.cli.startup import start_quickly
     from hpckit.spmd import world
 
-    import_arrow_alone()
+    start_quickly()
 
     ctx = world()
     start_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import sys
 from collections.abc import Sequence
@@ -14,6 +15,12 @@ class _NoPandas(importlib.abc.MetaPathFinder):
     def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
         if fullname == "pandas":
             raise ModuleNotFoundError("pandas is not used by hpckit's commands", name=fullname)
+
+
+def start_quickly() -> None:
+    """What every command that reads data does first."""
+    gc.set_threshold(100_000, 50, 50)  # imports make many objects and no garbage; batches are freed by their counts
+    import_arrow_alone()
 
 
 def import_arrow_alone() -> None:
