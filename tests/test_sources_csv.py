@@ -62,11 +62,13 @@ def test_agrees_with_duckdb(tmp_path):
     ("values", "kind"),
     [
         (["1", "2.5"], "double"), (["9007199254740993", "0.5"], "string"), (["9223372036854775808"], "string"),
-        (["-9007199254740993", "0.5"], "string"), (["123456789012345678901234567890"], "string"), (["1", "true"], "string"),
+        (["-9007199254740993", "0.5"], "string"), (["123456789012345678901234567890"], "string"),
+        (["1", "true"], "string"),
         (["2024-02-30"], "string"), (["2024-01-01", "2024-01-01 10:00:00"], "string"), (["10:00:00"], "string"),
         (["2024-01-01T10:00:00Z", "2024-01-01T10:00:00.5+02:00"], "timestamp[us]"), (["nan", "inf"], "string"),
         (["nan", "1"], "double"), ([" 7", "8 "], "int64"), (["+7"], "int64"), (["1_0"], "string"), (["0x1"], "string"),
-        (["true", "t"], "string"), (["0", "-0"], "int64"), (["00"], "string"), (["0.5", "00.5"], "double"), (['""', "5"], "int64"), (['"5"', '"6"'], "int64"), (["--"], "string"),
+        (["true", "t"], "string"), (["0", "-0"], "int64"), (["00"], "string"), (["0.5", "00.5"], "double"),
+        (['""', "5"], "int64"), (['"5"', '"6"'], "int64"), (["--"], "string"),
     ],
 )  # fmt: skip
 def test_type_of_a_column(tmp_path, values, kind):
@@ -85,9 +87,11 @@ def test_zones_become_utc(tmp_path):
 @pytest.mark.parametrize(
     ("data", "names"),
     [
-        ("a,b\n1,2\n", ["a", "b"]), ("1,2\n3,4\n", ["column0", "column1"]), ("a,b\nx,y\n", ["a", "b"]), ("a,b", ["a", "b"]),
+        ("a,b\n1,2\n", ["a", "b"]), ("1,2\n3,4\n", ["column0", "column1"]), ("a,b\nx,y\n", ["a", "b"]),
+        ("a,b", ["a", "b"]),
         ("1,x\n2,y\n", ["column0", "column1"]), ("a,a,A,\n1,2,3,4\n", ["a", "a_1", "A_2", "column3"]),
-        ("2023,2024\nx,y\n", ["2023", "2024"]), ("_file,_raw\n1,2\n", ["_file_1", "_raw_1"]), ("#a,b\n1,2\n", ["a", "b"]),
+        ("2023,2024\nx,y\n", ["2023", "2024"]), ("_file,_raw\n1,2\n", ["_file_1", "_raw_1"]),
+        ("#a,b\n1,2\n", ["a", "b"]),
         ("\r\n\r\na;b\r\n1;2\r\n", ["a", "b"]), ("\ufeffa|b\n1|2\n", ["a", "b"]), ("a\tb\n1\t2\n", ["a", "b"]),
         ('"a\nb",c\n1,2\n', ["a\nb", "c"]), (" a , b\n1,2\n", ["a", "b"]),
     ],
@@ -98,7 +102,9 @@ def test_header_and_delimiter(tmp_path, data, names):
 
 def test_options(tmp_path):
     data = "a;b;c\n1;x;NULL\n2;'y;-\n"
-    got = read(tmp_path, data, [("sep", ";"), ("nullstr", ("NULL", "-")), ("types", (("a", "DOUBLE"), ("c", "BIGINT")))])
+    got = read(
+        tmp_path, data, [("sep", ";"), ("nullstr", ("NULL", "-")), ("types", (("a", "DOUBLE"), ("c", "BIGINT")))]
+    )
     assert got.rows == [{"a": 1.0, "b": "x", "c": None}, {"a": 2.0, "b": "'y", "c": None}]
     got = read(tmp_path, "1,2024\n", [("columns", {"x": "VARCHAR", "y": "INTEGER"}), ("header", False)])
     assert got.rows == [{"x": "1", "y": 2024}]
@@ -125,7 +131,9 @@ def test_wrong_options(tmp_path, options, error, text):
         read(tmp_path, "a,b\n1,2\n", options)
 
 
-CELLS = st.sampled_from(["", "1", "22", "a", 'say "hi"', "two\nlines", "\n", ",", '"', "é€", "x" * 70, "a\r\nb", "\n\n", '""'])
+CELLS = st.sampled_from(
+    ["", "1", "22", "a", 'say "hi"', "two\nlines", "\n", ",", '"', "é€", "x" * 70, "a\r\nb", "\n\n", '""']
+)
 
 
 @settings(max_examples=60, deadline=None)
@@ -148,7 +156,7 @@ def test_any_split_as_python_reads_it(tmp_path_factory, rows, split_bytes, heade
 
 
 def test_every_split_size(tmp_path):
-    data = 'id,text\n' + "".join(f'{i},"line {i}\nsecond, ""quoted""\n{"z" * (i % 11)}"\n' for i in range(12))
+    data = "id,text\n" + "".join(f'{i},"line {i}\nsecond, ""quoted""\n{"z" * (i % 11)}"\n' for i in range(12))
     whole = read(tmp_path, data, hidden=True)
     assert len(whole.rows) == 12
     for split_bytes in range(1, len(data) + 1):
@@ -166,13 +174,29 @@ def test_reading_before_quotes_are_counted_is_an_error(tmp_path):
 
 
 def test_hostile_lines_are_counted(tmp_path):
-    lines = [b"id,name", b"1,a", b"2", b"3,b,c", b"x,y", b"", b"4,bad\xff", b"5,nul\0", b"6,lone\rcr", b"7,crlf\r", b'8,"a"b', b"\r", b'9,"open']
+    lines = [
+        b"id,name",
+        b"1,a",
+        b"2",
+        b"3,b,c",
+        b"x,y",
+        b"",
+        b"4,bad\xff",
+        b"5,nul\0",
+        b"6,lone\rcr",
+        b"7,crlf\r",
+        b'8,"a"b',
+        b"\r",
+        b'9,"open',
+    ]
     got = read(tmp_path, b"\n".join(lines), [("types", {"id": "BIGINT"}), ("header", True)])
     assert [row["id"] for row in got.rows] == [1, 5, 6, 7]
     assert [row["name"] for row in got.rows] == ["a", "nul\0", "lone\rcr", "crlf"]
     counts = got.counts
     assert (counts.lines, counts.parsed, counts.rejected, counts.blank) == (12, 4, 6, 2)
-    assert {row["offset"] for row in got.rejects} == {b"\n".join(lines).index(t) for t in (b"2\n", b"3,b", b"x,y", b"4,b", b'8,"', b'9,"')}
+    assert {row["offset"] for row in got.rejects} == {
+        b"\n".join(lines).index(t) for t in (b"2\n", b"3,b", b"x,y", b"4,b", b'8,"', b'9,"')
+    }
     assert all(row["reason"] for row in got.rejects)
 
 
@@ -245,7 +269,8 @@ def test_sacct(tmp_path):
     got = Read("logs", path, [("format", "sacct")])
     submit = datetime(2024, 1, 2, 3, 4, 5)
     assert got.rows == [
-        {"JobID": "4_0", "JobName": 'say "hi', "State": "CANCELLED by 0", "Submit": submit, "Start": None, "AllocCPUS": 16,
+        {"JobID": "4_0", "JobName": 'say "hi', "State": "CANCELLED by 0", "Submit": submit, "Start": None,
+         "AllocCPUS": 16,
          "Comment": None, "time": submit},
         {"JobID": "4_0.batch", "JobName": "batch", "State": "RUNNING", "Submit": None, "Start": None, "AllocCPUS": 1,
          "Comment": 7, "time": None},
@@ -254,7 +279,9 @@ def test_sacct(tmp_path):
 
 def test_ldms(tmp_path):
     path = tmp_path / "meminfo.csv"
-    path.write_text("#Time,Time_usec,ProducerName,MemFree\n1498502340.002069,2069,nid1,125330280\n1498502341.5,5,nid2,\n")
+    path.write_text(
+        "#Time,Time_usec,ProducerName,MemFree\n1498502340.002069,2069,nid1,125330280\n1498502341.5,5,nid2,\n"
+    )
     got = Read("logs", path, [("format", "ldms_csv")])
     assert got.source.schema.names == ["time", "Time_usec", "ProducerName", "MemFree"]
     assert [row["MemFree"] for row in got.rows] == [125330280, None]

@@ -18,14 +18,18 @@ from hpckit.sources.base import Atom
 
 def read(tmp_path, lines, options=(), kind="json", **how):
     path = tmp_path / "x.jsonl"
-    data = lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    data = (
+        lines if isinstance(lines, bytes) else "".join(f"{line}\n" for line in lines).encode("utf-8", "surrogatepass")
+    )
     path.write_bytes(data)
     return Read(kind, path, options, **how)
 
 
 RECORDS = [
-    '{"id": 1, "name": "ann", "load": 0.5, "ok": true, "when": "2024-01-02T03:04:05Z", "at": {"host": "n1", "pos": {"x": 1}}}',
-    '{"name": "b\\u00f6b", "id": -9223372036854775808, "load": 1e3, "new": [1, {"a": 2}], "when": "2024-01-02T03:04:05.25Z"}',
+    '{"id": 1, "name": "ann", "load": 0.5, "ok": true, "when": "2024-01-02T03:04:05Z", '
+    '"at": {"host": "n1", "pos": {"x": 1}}}',
+    '{"name": "b\\u00f6b", "id": -9223372036854775808, "load": 1e3, "new": [1, {"a": 2}], '
+    '"when": "2024-01-02T03:04:05.25Z"}',
     '{"id": null, "at": null, "load": -0.0, "ok": false}',
     "{}",
 ]
@@ -48,7 +52,10 @@ def test_columns_in_order_of_first_sight(tmp_path):
 
 
 def test_agrees_with_duckdb(tmp_path):
-    lines = [json.dumps({"i": i, "f": i / 7, "s": f"text {i}\t€", "b": i % 2 == 0, "n": None if i % 3 else i}) for i in range(50)]
+    lines = [
+        json.dumps({"i": i, "f": i / 7, "s": f"text {i}\t€", "b": i % 2 == 0, "n": None if i % 3 else i})
+        for i in range(50)
+    ]
     got = read(tmp_path, lines)
     assert got.rows == duckdb.sql(f"SELECT * FROM read_json('{tmp_path}/x.jsonl')").to_arrow_table().to_pylist()
 
@@ -96,7 +103,9 @@ def test_large_objects_stay_text(tmp_path):
 
 def test_options(tmp_path):
     lines = ['{"a": 1, "t": "01.02.2024 10:00:00", "c": "x"}']
-    got = read(tmp_path, lines, [("types", {"a": "DOUBLE", "later": "BIGINT"}), ("timestampformat", "%d.%m.%Y %H:%M:%S")])
+    got = read(
+        tmp_path, lines, [("types", {"a": "DOUBLE", "later": "BIGINT"}), ("timestampformat", "%d.%m.%Y %H:%M:%S")]
+    )
     assert got.rows == [{"a": 1.0, "t": datetime(2024, 2, 1, 10), "c": "x", "later": None}]
     assert read(tmp_path, lines, [("columns", {"c": "VARCHAR", "a": "BIGINT"})]).rows == [{"c": "x", "a": 1}]
     with pytest.raises(UnsupportedError, match="delim"):
@@ -105,8 +114,10 @@ def test_options(tmp_path):
         read(tmp_path, lines, [("format", "array")])
 
 
-HOSTILE = [b'{"a":1}', b"", b'{"a":1', b'{"a":[1}', b"\r", b'{"a":"x"}', b'{"a":9223372036854775808}', b'{"a":2}\r', b"null",
-           b'{"a":3,"z":"\xff"}', b'{"a":4}\0', b"\0", b'{"a":5,"b":"\\q"}', b'{"a":6}{"a":7}', b'{"a": 8 } ', b'{"a":[[[[',
+HOSTILE = [b'{"a":1}', b"", b'{"a":1', b'{"a":[1}', b"\r", b'{"a":"x"}', b'{"a":9223372036854775808}', b'{"a":2}\r',
+           b"null",
+           b'{"a":3,"z":"\xff"}', b'{"a":4}\0', b"\0", b'{"a":5,"b":"\\q"}', b'{"a":6}{"a":7}', b'{"a": 8 } ',
+           b'{"a":[[[[',
            b'{"a":"unfinished']  # fmt: skip
 
 
@@ -206,7 +217,8 @@ def test_journald(tmp_path):
 
 def test_logfmt(tmp_path):
     lines = ['time=2024-01-02T03:04:05Z level=info msg="say \\"hi\\"" n=1 took=0.5 dry=true gone',
-             'time=2024-01-02T03:04:06.5Z level=warn msg=x n= took=2 path=/a b=1', 'no pairs here', 'msg="open']  # fmt: skip
+             'time=2024-01-02T03:04:06.5Z level=warn msg=x n= took=2 path=/a b=1', 'no pairs here',
+             'msg="open']  # fmt: skip
     got = read(tmp_path, lines, [("format", "logfmt")], kind="logs")
     assert got.counts.rejected == 1
     first, second, third = got.rows

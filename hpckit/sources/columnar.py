@@ -136,4 +136,3 @@ class ColumnarReader:
         opened: Pieces = PIECES[self.source.kind](self.source.files[number].path, self._maker.coded)
         self._opened, self._number = opened, number
         return opened
-
