@@ -173,3 +173,20 @@ def test_floats_as_text_are_the_shortest_that_read_back() -> None:
     rows = Batch({"f": pa.array([*numbers, None])}, np.arange(len(numbers) + 1))
     texts = Evaluator([Cast(Column("f"), pa.string())], schema).evaluate(rows)[0].to_pylist()
     assert texts == [*map(repr, numbers), None]
+
+
+@pytest.mark.parametrize("text", ["upper(s)", "s LIKE '%1%'", "length(s)", "coalesce(s, 'none')", "s IS NULL"])
+@pytest.mark.parametrize("step", [1, 2, 7, 63])
+def test_growing_entry_by_entry_never_takes_the_place_of_null(text: str, step: int) -> None:
+    expected = {
+        "upper(s)": lambda t: t and t.upper(),
+        "s LIKE '%1%'": lambda t: None if t is None else "1" in t,
+        "length(s)": lambda t: None if t is None else len(t),
+        "coalesce(s, 'none')": lambda t: "none" if t is None else t,
+        "s IS NULL": lambda t: t is None,
+    }[text]
+    dictionary, evaluator = Interner(), Evaluator([expression(text)], SCHEMA)
+    for start in range(0, 300, step):
+        texts = [None, *(f"k{k}" for k in range(start, start + step)), "k0", None]
+        got = to_arrow(evaluator.evaluate(batch(dictionary, texts))[0]).to_pylist()
+        assert got == [expected(t) for t in texts], f"from {start} entries on"

@@ -63,25 +63,31 @@ class EntryTable:
             self._own = Interner()
         self._data = np.zeros(64, np.int32 if self._own is not None else values(null).dtype)
         self._valid = np.ones(64, np.bool_)
-        self._store(null, 63)
+        self._put(null, 63)
 
     def _store(self, result: pa.Array, start: int) -> None:
+        """Results of entries `start` and following; the last place stays NULL's."""
         stop = start + len(result)
         size = len(self._data)
-        if stop >= size and start != size - 1:
+        if stop >= size:
             grown = np.zeros(max(2 * size, stop + 1), self._data.dtype)
             grown_valid = np.ones(len(grown), np.bool_)
-            grown[: self._done], grown_valid[: self._done] = self._data[: self._done], self._valid[: self._done]
+            grown[:start], grown_valid[:start] = self._data[:start], self._valid[:start]
             grown[-1], grown_valid[-1] = self._data[-1], self._valid[-1]
             self._data, self._valid = grown, grown_valid
+        if self._put(result, start):
+            self._entries_null = True
+
+    def _put(self, result: pa.Array, start: int) -> bool:
+        """Write results from place `start` on; whether some of them may be NULL."""
+        stop = start + len(result)
         if self._own is not None:
             self._data[start:stop] = self._own.intern(result)
-            return
+            return False
         self._data[start:stop] = values(result)
         valid = validity(result)
         self._valid[start:stop] = True if valid is None else valid
-        if valid is not None and start < size - 1:
-            self._entries_null = True
+        return valid is not None
 
     def take(self, codes: np.ndarray) -> Column:
         """The results for these codes."""
