@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from source_rows import Read
 
 from hpckit.errors import InputError, UnsupportedError
+from hpckit.formats import Mode, load, names
 from hpckit.sources.base import Atom
 
 
@@ -227,3 +228,16 @@ def test_logfmt(tmp_path):
     assert (second["n"], second["took"], second["path"], second["b"]) == (None, 2.0, "/a", 1)
     assert second["time"] == datetime(2024, 1, 2, 3, 4, 6, 500_000)
     assert set(third.values()) == {None}
+
+
+RECORD_FORMATS = [name for name in names() if load(name).mode is not Mode.PATTERN]
+EXAMPLES = [(name, i) for name in RECORD_FORMATS for i in range(len(load(name).examples))]
+
+
+@pytest.mark.parametrize(("name", "number"), EXAMPLES)
+def test_examples_of_the_formats_without_a_pattern(tmp_path, name, number):
+    text, wanted = load(name).examples[number]
+    row = read(tmp_path, [text.lstrip("\n")], [("format", name)], kind="logs").rows[0]
+    for column, value in wanted.items():
+        got = row[column]
+        assert got == (datetime.fromisoformat(value) if isinstance(got, datetime) else value), column

@@ -5,8 +5,10 @@ Equal keys in one object: the last counts. An empty key on the top level is not 
 
 from __future__ import annotations
 
+import gc
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,8 +46,11 @@ def keyed_format(files: Sequence[InputFile], declared: Format | None, options: R
     heads = read_sample(files, options.sample)
     rules = Rules(options.time_format, options.date_format, options.all_text)
     logfmt = declared is not None and declared.mode is Mode.LOGFMT
-    found = _logfmt_fields(heads, options, rules) if logfmt else _json_fields(files, heads, options, rules)
     fields = list(declared.fields) if declared else []
+    with _no_collector():
+        found = _logfmt_fields(heads, options, rules) if logfmt else _json_fields(heads, options, rules)
+    if not found and not fields:
+        _explain(files, heads, options)
     known = {f.key or f.name for f in fields}
     fields += [f for f in found if f.key not in known]
     if options.names and not declared:
@@ -63,24 +68,37 @@ def keyed_format(files: Sequence[InputFile], declared: Format | None, options: R
     return replace(declared or Format("json", "JSON lines", Mode.JSON, ()), fields=tuple(fields))
 
 
-def _json_fields(
-    files: Sequence[InputFile], heads: Sequence[Head], options: RecordOptions, rules: Rules
-) -> list[Field]:
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """Hundreds of thousands of new values without a cycle among them: looking for some takes as long as parsing."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _explain(files: Sequence[InputFile], heads: Sequence[Head], options: RecordOptions) -> None:
+    """Raise InputError if there are lines, but no objects."""
     lines = list(lines_of(heads, options.sample))
-    records = _parse(lines)
-    if lines and not records:
+    if lines and not _parse(lines):
         start = lines[0].lstrip()
         hint = "; is it one array? jq -c '.[]' writes one object a line" if start.startswith(b"[") else (
             "; is it an object over several lines? jq -c . writes one a line" if start.startswith(b"{") else ""
         )  # fmt: skip
         raise InputError(f"{files[heads[0].file].path}: none of the first {len(lines)} lines is a JSON object{hint}")
+
+
+def _json_fields(heads: Sequence[Head], options: RecordOptions, rules: Rules) -> list[Field]:
     root = _Seen()
-    _see_members(root, records, 0)
+    _see_members(root, _parse(list(lines_of(heads, options.sample))), 0)
     fields: list[Field] = []
     for key, seen in root.members.items():
         _add_fields(fields, (key,), seen, rules)
     if len(fields) > COLUMNS_MAX:
-        raise FormatError(f"{files[0].path}: {len(fields)} different keys; at most {COLUMNS_MAX} can be columns")
+        raise FormatError(f"{len(fields)} different keys in the first records; at most {COLUMNS_MAX} can be columns")
     return fields
 
 
