@@ -1,0 +1,98 @@
+"""Measure whole processes: wall time of a command, and in runs of their own the peak memory of everything it starts."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+SAMPLE_S = 0.01
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Peak resident bytes: of all processes of a command added up, and of the largest of them."""
+
+    sum_bytes: int
+    largest_bytes: int
+
+
+def run_timed(command: list[str], output: Path) -> float:
+    """Seconds from start to end of `command`, whose output goes to a file. SystemExit with that output if it fails."""
+    with output.open("wb") as stream:
+        start_s = time.perf_counter()
+        status = subprocess.call(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+        elapsed_s = time.perf_counter() - start_s
+    if status != 0:
+        text = output.read_text(errors="replace")[-4000:]
+        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}\n{text}")
+    return elapsed_s
+
+
+def run_sampled(command: list[str]) -> Memory:
+    """Peak memory of `command` and its descendants (VmHWM, which the kernel keeps exactly, read until they end).
+
+    Not timed: the sampling costs some processor time.
+    """
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    peaks: dict[tuple[int, bytes], int] = {}
+    ended = threading.Event()
+    sampler = threading.Thread(target=_sample, args=(process.pid, peaks, ended))
+    sampler.start()
+    status = process.wait()
+    ended.set()
+    sampler.join()
+    if status != 0:
+        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}")
+    return Memory(sum(peaks.values()), max(peaks.values(), default=0))
+
+
+def _sample(root: int, peaks: dict[tuple[int, bytes], int], ended: threading.Event) -> None:
+    while not ended.wait(SAMPLE_S):
+        for pid in _descendants(root):
+            name, peak = _name_and_peak(pid)
+            # A launcher forks before it execs: what a process was under another name does not count twice.
+            if peak:
+                for other in [key for key in peaks if key[0] == pid and key[1] != name]:
+                    del peaks[other]
+                peaks[pid, name] = max(peak, peaks.get((pid, name), 0))
+
+
+def _descendants(root: int) -> list[int]:
+    """`root` and all processes below it that are alive."""
+    children: dict[int, list[int]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                fields = Path(f"/proc/{entry}/stat").read_bytes().rpartition(b")")[2].split()
+            except OSError:  # it ended while we looked
+                continue
+            children.setdefault(int(fields[1]), []).append(int(entry))
+    found = [root]
+    for pid in found:
+        found += children.get(pid, [])
+    return found
+
+
+def _name_and_peak(pid: int) -> tuple[bytes, int]:
+    """(program, VmHWM in bytes) of a process; 0 bytes if it has ended."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_bytes().splitlines()
+    except OSError:
+        return b"", 0
+    fields = dict(line.split(b":", 1) for line in lines if b":" in line)
+    if b"VmHWM" not in fields:
+        return b"", 0
+    return fields[b"Name"].strip(), int(fields[b"VmHWM"].split()[0]) * KIB
+
+
+def warm(path: Path) -> None:
+    """Read a file once, so that all competitors find it in the page cache."""
+    buffer = bytearray(4 << 20)
+    with path.open("rb", buffering=0) as stream:
+        while stream.readinto(buffer):
+            pass
