@@ -95,8 +95,14 @@ class Expression:
     def __floordiv__(self, other: Any) -> Expression:
         return call("//", self, other)
 
+    def __rfloordiv__(self, other: Any) -> Expression:
+        return call("//", other, self)
+
     def __mod__(self, other: Any) -> Expression:
         return call("%", self, other)
+
+    def __rmod__(self, other: Any) -> Expression:
+        return call("%", other, self)
 
     def __neg__(self) -> Expression:
         return call("neg", self)
@@ -137,8 +143,9 @@ class Expression:
     # Rows
 
     def is_in(self, values: Iterable[Any]) -> Expression:
-        """Whether the value is one of `values`."""
-        return call("in", self, *values)
+        """Whether the value is one of `values`; of none, it never is."""
+        items = list(values)
+        return call("in", self, *items) if items else Expression(literal(False), self.name)
 
     def is_between(self, low: Any, high: Any) -> Expression:
         """low <= value <= high."""

@@ -18,6 +18,7 @@ from hpckit.tables.execute import Result, RunOptions, run_plans, with_hidden
 from hpckit.tables.expr import AggCall, Call, Cast, Column, Expr
 from hpckit.tables.expressions import Expression, col, len_, lit, node_of, when
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Plan, Project, Sort, SortKey, Source
+from hpckit.tables.render import to_text
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -63,11 +64,12 @@ class Table:
 
     def filter(self, *predicates: Any) -> Table:
         """The rows for which all `predicates` are true (NULL counts as false)."""
-        made = [Filter(typed_condition(node_of(p), self._input(), "filter")) for p in predicates]
+        conditions = [_by_row(node_of(p)) for p in predicates]
+        made = [Filter(typed_condition(condition, self._input(), "filter")) for condition in conditions]
         return self._with(*made)
 
     def select(self, *exprs: Any, **named: Any) -> Table:
-        """Exactly these columns: names or expressions; name=expression gives it a name. Aggregates alone give one row."""
+        """Exactly these columns: names or expressions; name=expression names one. Aggregates alone give one row."""
         columns = _named(exprs, named)
         if any(_aggregates(expr) for _, expr in columns):
             return _aggregated(self, [], columns)
@@ -92,10 +94,11 @@ class Table:
         return self._project([(mapping.get(name, name), Column(name)) for name in self.schema.names])
 
     def _check(self, name: str) -> None:
-        typed(Column(name), self._input())
+        typed(Column(name), self.schema)
 
     def _project(self, columns: Sequence[tuple[str, Expr]]) -> Table:
-        made = [(name, *typed(expr, self._input())) for name, expr in columns]
+        made = [(name, *typed(_by_row(expr), self._input())) for name, expr in columns]
+        _distinct([name for name, _ in columns])
         schema = pa.schema([(name, kind) for name, _, kind in made])
         return self._with(Project(tuple((name, expr) for name, expr, _ in made)), schema=schema)
 
@@ -108,9 +111,11 @@ class Table:
         names = list(subset) or self.columns
         return _aggregated(self, [(name, Column(name)) for name in names], [])
 
-    def sort(self, *by: Any, descending: bool | Sequence[bool] = False, nulls_last: bool | Sequence[bool] = True) -> Table:
+    def sort(
+        self, *by: Any, descending: bool | Sequence[bool] = False, nulls_last: bool | Sequence[bool] = True
+    ) -> Table:
         """Rows in order of names or expressions; ties keep their order."""
-        exprs = [typed(expr, self._input())[0] for _, expr in _named(by, {}, unnamed="key")]
+        exprs = [typed(_by_row(expr), self._input())[0] for _, expr in _named(by, {}, unnamed="key")]
         down, last = _per_key("descending", descending, len(exprs)), _per_key("nulls_last", nulls_last, len(exprs))
         return self._with(Sort(tuple(SortKey(e, d, not n) for e, d, n in zip(exprs, down, last, strict=True))))
 
@@ -192,10 +197,17 @@ def collect_all(tables: Sequence[Table], to: str = "all") -> list[pa.Table]:
 
 
 def _run(tables: Sequence[Table]) -> list[Result]:
-    first = tables[0].bound
-    opened = {table.bound.source: table.bound.opened for table in tables}
-    outcome = run_plans(first.context, [table.plan() for table in tables], opened, first.options)
-    return outcome.results
+    """Results in the order of `tables`. Only what is read alike shares a scan: one file may be read in two time zones."""
+    alike: dict[tuple[int, RunOptions], list[int]] = {}
+    for i, table in enumerate(tables):
+        alike.setdefault((id(table.bound.context), table.bound.options), []).append(i)
+    results: dict[int, Result] = {}
+    for numbers in alike.values():
+        first = tables[numbers[0]].bound
+        opened = {tables[i].bound.source: tables[i].bound.opened for i in numbers}
+        outcome = run_plans(first.context, [tables[i].plan() for i in numbers], opened, first.options)
+        results.update(zip(numbers, outcome.results, strict=True))
+    return [results[i] for i in range(len(tables))]
 
 
 def _collected(bound: Bound, result: Result, to: str) -> pa.Table:
@@ -204,8 +216,8 @@ def _collected(bound: Bound, result: Result, to: str) -> pa.Table:
     budget = ctx.memory_budget(bound.options.memory_bytes)
     if share > budget:
         raise MemoryBudgetError(
-            f"collect(to={to!r}) would put {share >> 20:,} MiB on a rank whose budget is {budget >> 20:,} MiB; write the table to "
-            "a file, collect(to='local'), or aggregate first"
+            f"collect(to={to!r}) would put {share >> 20:,} MiB on a rank whose budget is {budget >> 20:,} MiB; "
+            "write the table to a file, collect(to='local'), or aggregate first"
         )
     with ctx.agreed("collecting a result"):
         pieces = [(o, batch) for o in spool.ordinals() for batch in spool.read(o)]
@@ -260,33 +272,45 @@ def _named(exprs: Iterable[Any], named: dict[str, Any], unnamed: str = "") -> li
         elif isinstance(item, Expression):
             name = item.name or unnamed
             if not name:
-                raise QueryError(f"{item.node}: give the column a name with .alias('…') or name=…")
+                raise QueryError(f"{to_text(item.node)}: give the column a name with .alias('…') or name=…")
             out.append((name, item.node))
         else:
             raise QueryError(f"{item!r}: expected a column name or an expression such as hk.col('x')")
     out += [(name, node_of(value)) for name, value in named.items()]
-    names = [name for name, _ in out]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None and not unnamed:
-        raise QueryError(f"column {twice!r} is made twice; rename one with .alias('…')")
+    if not unnamed:
+        _distinct([name for name, _ in out])
     return out
+
+
+def _distinct(names: Sequence[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise QueryError(f"column {twice!r} is made twice; rename one with .alias('…')")
 
 
 def _aggregates(expr: Expr) -> list[AggCall]:
     return [node for node in expr.walk() if isinstance(node, AggCall)]
 
 
+def _by_row(expr: Expr) -> Expr:
+    """`expr`, if it can be computed row by row."""
+    for call in _aggregates(expr):
+        raise QueryError(f"{to_text(call)} cannot be computed row by row; aggregates stand in select() and group_by().agg()")
+    return expr
+
+
 def _aggregated(
     table: Table, keys: list[tuple[str, Expr]], columns: list[tuple[str, Expr]], keep_keys: bool = True
 ) -> Table:
-    """GROUP BY `keys`; each column may compute on aggregates and keys, which become columns of a projection behind it."""
+    """GROUP BY `keys`; each column may compute on aggregates and keys, which become columns of a later projection."""
     schema = table._input()
-    typed_keys = [(name, *typed(expr, schema)) for name, expr in keys]
+    typed_keys = [(name, *typed(_by_row(expr), schema)) for name, expr in keys]
     calls: list[tuple[str, AggCall]] = []
     after: list[tuple[str, Expr]] = [(name, Column(name)) for name, _ in keys] if keep_keys else []
     key_names = {expr: name for name, expr in keys}
     for name, expr in columns:
         after.append((name, _lifted(expr, name, calls, key_names, schema)))
+    _distinct([name for name, _ in after])
     fields = [(name, kind) for name, _, kind in typed_keys]
     fields += [(name, _spec(call, schema).result_type) for name, call in calls]
     operator = Aggregate(tuple((name, expr) for name, expr, _ in typed_keys), tuple(calls))
@@ -305,6 +329,8 @@ def _lifted(
 ) -> Expr:
     """`expr` with its aggregates and keys replaced by columns of the grouped table; new aggregates go to `calls`."""
     if isinstance(expr, AggCall):
+        for child in expr.children:
+            _by_row(child)
         call = typed(expr, schema)[0]
         assert isinstance(call, AggCall)
         known = next((n for n, c in calls if repr(c) == repr(call)), None)
@@ -315,7 +341,9 @@ def _lifted(
     if expr in keys:
         return Column(keys[expr])
     if isinstance(expr, Column):
-        raise QueryError(f"column {expr.name!r} is neither a key of the group_by nor inside an aggregate; use .first(), .max(), …")
+        raise QueryError(
+            f"column {expr.name!r} is neither a key of the group_by nor inside an aggregate; use .first(), .max(), …"
+        )
     if isinstance(expr, Call):
         return Call(expr.name, tuple(_lifted(arg, name, calls, keys, schema) for arg in expr.args))
     if isinstance(expr, Cast):
@@ -323,7 +351,9 @@ def _lifted(
     return expr
 
 
-def open_table(source: Source, context: Context | None, read: ReadOptions, memory: int | None, scratch: str | None) -> Table:
+def open_table(
+    source: Source, context: Context | None, read: ReadOptions, memory: int | None, scratch: str | None
+) -> Table:
     """A table over a source. Collective: root looks at the files."""
     from hpckit.sources.open import open_source
     from hpckit.spmd import world
