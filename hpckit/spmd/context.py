@@ -6,26 +6,19 @@ import os
 import pickle
 import time
 import traceback
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import mpi4py
 import numpy as np
 import pyarrow as pa
 
-mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
-mpi4py.rc.recv_mprobe = False
-warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do
-
-from mpi4py import MPI  # noqa: E402 - the settings above must come first
-
-from hpckit.errors import InternalError  # noqa: E402
-from hpckit.spmd import exchange, route  # noqa: E402
-from hpckit.spmd.memory import default_budget_bytes  # noqa: E402
-from hpckit.spmd.profile import Profile  # noqa: E402
-from hpckit.spmd.progress import Progress  # noqa: E402
+from hpckit.errors import InternalError
+from hpckit.spmd import exchange, route
+from hpckit.spmd.library import MPI
+from hpckit.spmd.memory import default_budget_bytes
+from hpckit.spmd.profile import Profile
+from hpckit.spmd.progress import Progress
 
 T = TypeVar("T")
 OPERATIONS = {"sum": MPI.SUM, "min": MPI.MIN, "max": MPI.MAX}

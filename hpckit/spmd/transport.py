@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from mpi4py import MPI
+
+from hpckit.spmd.library import MPI
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context

@@ -1,0 +1,23 @@
+"""MPI, or its stand-in for one process alone: the only module that imports mpi4py."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import TYPE_CHECKING
+
+from hpckit.spmd.alone import is_alone
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+elif is_alone() and "mpi4py" not in sys.modules:  # a program that uses MPI itself gets MPI
+    from hpckit.spmd import alone as MPI
+else:
+    import mpi4py
+
+    mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
+    mpi4py.rc.recv_mprobe = False
+    warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do
+    from mpi4py import MPI
+
+__all__ = ["MPI"]
