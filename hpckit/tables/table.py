@@ -197,7 +197,7 @@ def collect_all(tables: Sequence[Table], to: str = "all") -> list[pa.Table]:
 
 
 def _run(tables: Sequence[Table]) -> list[Result]:
-    """Results in the order of `tables`. Only what is read alike shares a scan: one file may be read in two time zones."""
+    """Results in the order of `tables`. Only what is read alike shares a scan: a file may be read in two time zones."""
     alike: dict[tuple[int, RunOptions], list[int]] = {}
     for i, table in enumerate(tables):
         alike.setdefault((id(table.bound.context), table.bound.options), []).append(i)
@@ -295,7 +295,7 @@ def _aggregates(expr: Expr) -> list[AggCall]:
 def _by_row(expr: Expr) -> Expr:
     """`expr`, if it can be computed row by row."""
     for call in _aggregates(expr):
-        raise QueryError(f"{to_text(call)} cannot be computed row by row; aggregates stand in select() and group_by().agg()")
+        raise QueryError(f"{to_text(call)} cannot be computed row by row; aggregates go into select() or group_by().agg()")
     return expr
 
 
