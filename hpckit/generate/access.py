@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,7 @@ ROBOTS = (
 )  # one of them quotes inside the field, as Apache writes it
 
 
+@cache
 def catalogue() -> dict[str, Any]:
     """Everything AccessKernel needs. The site is the same whatever the seed; the traffic is not."""
     dice = Dice(20250303)
