@@ -32,7 +32,8 @@ enum { GOOD, BAD_LITERAL, BAD_FIELD_END, BAD_INT, BAD_FLOAT, BAD_TIME, BAD_BOOL,
 
 enum { STEP_LITERAL = 1, STEP_FIELD, STEP_REST, STEP_SPACES, STEP_OPTIONAL, STEP_RUN, STEP_QUOTED, STEP_END };
 
-typedef struct { uint8_t bytes[SCAN_LITERAL_MAX]; int32_t length; } scan_literal;
+/* Up to 24 bytes; the first 8 are also there as a word, so that one comparison settles most. */
+typedef struct { uint64_t head, mask; uint8_t bytes[SCAN_LITERAL_MAX]; int32_t length; } scan_literal;
 
 typedef struct {
     int32_t kind, field, skip;
@@ -41,6 +42,7 @@ typedef struct {
     int32_t or_end;      /* FIELD: may also end with the record */
     int32_t blank;       /* FIELD: ends at a blank */
     int32_t alternatives;
+    scan_literal then; /* FIELD, QUOTED: the literal behind it; OPTIONAL: the one it begins with, if that is passed here */
     scan_literal literal[SCAN_ALTERNATIVES_MAX];
 } scan_step;
 
@@ -117,6 +119,7 @@ typedef struct {
     int64_t reject_count, reject_capacity;
 
     int64_t lines, parsed, continuation, rejected, blank;
+    int64_t late_lines; /* lines of a record that is too long, seen after its reject was taken */
     int64_t max_record;
 
     int64_t position;  /* in the buffer: where the next record starts */
@@ -133,11 +136,14 @@ typedef struct {
     int64_t bad_at;
 } scan_state;
 
+/* Whether the bytes at p begin with the literal; 8 bytes can be read from p on, also behind the end. */
+static inline int same_literal(const uint8_t *p, const scan_literal *literal) {
+    return (hpckit_load8(p) & literal->mask) == literal->head
+           && (literal->length <= 8 || memcmp(p + 8, literal->bytes + 8, (size_t)literal->length - 8) == 0);
+}
+
 static inline int starts_with(const uint8_t *p, const uint8_t *end, const scan_literal *literal) {
-    if (end - p < literal->length) return 0;
-    for (int32_t i = 0; i < literal->length; i++)
-        if (p[i] != literal->bytes[i]) return 0;
-    return 1;
+    return end - p >= literal->length && same_literal(p, literal);
 }
 
 /* Does a record start with this line? -1: too few bytes to tell. */
@@ -161,12 +167,7 @@ static int scan_fail(scan_state *s, int reason, int32_t field, int64_t at) {
     return reason;
 }
 
-/* The bytes of a field with its escapes undone (into `scratch`, which the next call overwrites). NULL: malformed. */
-static const uint8_t *field_bytes(scan_state *s, const uint8_t *record, int32_t f, int64_t *n) {
-    const uint8_t *p = record + s->start[f];
-    uint8_t flags = s->flags[f];
-    *n = s->length[f];
-    if (!(flags & (FLAG_BACKSLASH | FLAG_CSV | FLAG_JSON | FLAG_LINES))) return p;
+static const uint8_t *unescaped(scan_state *s, const uint8_t *p, uint8_t flags, int64_t *n) {
     if (*n * 3 + 16 > s->scratch_capacity) {
         uint8_t *fresh = (uint8_t *)realloc(s->scratch, (size_t)(*n * 3 + 4096));
         if (!fresh) return NULL;
@@ -180,9 +181,18 @@ static const uint8_t *field_bytes(scan_state *s, const uint8_t *record, int32_t 
     return *n < 0 ? NULL : s->scratch;
 }
 
+/* The bytes of a field with its escapes undone (into `scratch`, which the next call overwrites). NULL: malformed. */
+static inline const uint8_t *field_bytes(scan_state *s, const uint8_t *record, int32_t f, int64_t *n) {
+    const uint8_t *p = record + s->start[f];
+    uint8_t flags = s->flags[f];
+    *n = s->length[f];
+    if (!(flags & (FLAG_BACKSLASH | FLAG_CSV | FLAG_JSON | FLAG_LINES))) return p;
+    return unescaped(s, p, flags, n);
+}
+
 static inline int is_null_token(const scan_column *c, const uint8_t *p, int64_t n) {
     for (int32_t i = 0; i < c->null_count; i++)
-        if (c->null[i].length == n && memcmp(c->null[i].bytes, p, (size_t)n) == 0) return 1;
+        if (c->null[i].length == n && same_literal(p, &c->null[i])) return 1;
     return 0;
 }
 
@@ -332,7 +342,7 @@ static int convert_column(scan_state *s, scan_column *c, const uint8_t *record, 
     c->nulls += null;
     switch (c->kind) {
     case VALUE_INT:
-        if (!null) {
+        if (!null && !parse_short(record + s->start[c->field], s->length[c->field], &number)) {
             p = field_bytes(s, record, c->field, &n);
             if (p && n && (*p == ' ' || p[n - 1] == ' ')) trim_blanks(&p, &n);
             if (!p || !parse_int(p, n, &number)) return scan_fail(s, BAD_INT, c->field, s->start[c->field]);

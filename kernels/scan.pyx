@@ -31,10 +31,12 @@ cdef extern from "scan_isa.h" nogil:
     ctypedef struct intern_table:
         pass
     ctypedef struct scan_literal:
+        uint64_t head, mask
         uint8_t bytes[24]
         int32_t length
     ctypedef struct scan_step:
         int32_t kind, field, skip, min_width, fixed_width, or_end, blank, alternatives
+        scan_literal then
         scan_literal literal[4]
     ctypedef struct time_op:
         uint8_t kind, width
@@ -45,7 +47,8 @@ cdef extern from "scan_isa.h" nogil:
         int32_t zone_count
         int64_t *local_from_us
         int64_t *offset_us
-        int32_t memo_set
+        int32_t memo_set, tail_memo
+        int64_t tail_width
     ctypedef struct scan_pending:
         pass
     ctypedef struct scan_column:
@@ -99,7 +102,7 @@ cdef extern from "scan_isa.h" nogil:
         int32_t *term_stop
         scan_reject *rejects
         int64_t reject_count, reject_capacity
-        int64_t lines, parsed, continuation, rejected, blank, max_record, position
+        int64_t lines, parsed, continuation, rejected, blank, late_lines, max_record, position
         int32_t skip_leading, skipping, seen_record, full_column
         int32_t *start
         int32_t *length
@@ -140,6 +143,8 @@ cdef _set_literal(scan_literal *target, bytes value):
     cdef const uint8_t *p = value
     memcpy(target.bytes, p, len(value))
     target.length = len(value)
+    target.head = int.from_bytes(value[:8], "little")
+    target.mask = (1 << 8 * min(len(value), 8)) - 1
 
 
 cdef class TimeParser:
@@ -175,6 +180,8 @@ cdef class TimeParser:
             return
         self.program.memo_ops = second
         self.program.memo_width = before
+        self.program.tail_memo = not set(kinds[second + 1:]) - {"", "z"}
+        self.program.tail_width = -1
         if kinds[second - 4:second] == ["H", "", "M", ""] and second > 4 and "j" not in kinds and "H" not in kinds[:second - 4]:
             self.program.day_ops = second - 4
             self.program.day_width = before - 6
@@ -260,8 +267,8 @@ cdef class Scanner:
                  max_record=16 << 20, text_capacity=8 << 20, level=None):
         """
         mode          1 pattern, 2 csv, 3 json, 4 logfmt
-        programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals) and the fields that
-                      each may leave out; the first program that fits a record cuts it
+        programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals[, then]) and the fields
+                      that each may leave out; the first program that fits a record cuts it
         columns       dicts: field, kind, null, time (TimeParser), parts, byte_array
         terms         lists of atoms (kind, op, negate, column dict, value)
         """
@@ -343,7 +350,8 @@ cdef class Scanner:
         target.head = int.from_bytes(value[:8].ljust(8, b"\0"), "little")
 
     cdef _set_step(self, scan_step *target, step):
-        kind, field, skip, min_width, fixed_width, or_end, blank, literals = step
+        kind, field, skip, min_width, fixed_width, or_end, blank, literals, *then = step
+        _set_literal(&target.then, then[0] if then else b"")
         target.kind = STEP_KINDS[kind]
         target.field = field
         target.skip = skip
@@ -536,6 +544,12 @@ cdef class Scanner:
         out = self.reject_bytes.view(REJECT_DTYPE)[:self.state.reject_count].copy()
         self.state.reject_count = 0
         return out
+
+    def take_late_lines(self):
+        """Lines that belong to the last reject that was taken: a record that is too long went on."""
+        late = self.state.late_lines
+        self.state.late_lines = 0
+        return late
 
     def take_counts(self):
         """(lines, parsed, continuation, rejected, blank) since the last call."""

@@ -78,6 +78,8 @@ TARGET static const uint8_t *ISA(quoted_end)(const scan_step *step, const uint8_
 TARGET static const uint8_t *ISA(field_end)(const scan_step *step, const uint8_t *p, const uint8_t *end) {
     const uint8_t *from = p + step->min_width, *best = NULL;
     if (from > end) return NULL;
+    if (step->alternatives == 1 && step->literal[0].length == 1 && !(step->fixed_width | step->blank | step->or_end))
+        return ISA(find_byte)(from, end, step->literal[0].bytes[0]);
     if (step->fixed_width) return p + step->fixed_width <= end ? p + step->fixed_width : NULL;
     for (int32_t i = 0; i < step->alternatives; i++) {
         const scan_literal *l = &step->literal[i];
@@ -133,7 +135,8 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             q = ISA(field_end)(step, p, line_end);
             if (!q) return scan_fail(s, BAD_FIELD_END, step->field, p - record);
             ISA(set_range)(s, step->field, p - record, q - record, 0);
-            p = q;
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, i, q - record);
+            p = q + step->then.length;
             break;
         case STEP_LITERAL:
             if (!starts_with(p, line_end, &step->literal[0])) return scan_fail(s, BAD_LITERAL, i, p - record);
@@ -144,7 +147,8 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             q = ISA(quoted_end)(step, p, line_end, &escaped);
             if (!q) return scan_fail(s, BAD_QUOTE, step->field, p - record);
             ISA(set_range)(s, step->field, p - record, q - record, escaped ? FLAG_BACKSLASH : 0);
-            p = q;
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, i, q - record);
+            p = q + step->then.length;
             break;
         case STEP_REST:
             ISA(set_range)(s, step->field, p - record, end - record, end == line_end ? 0 : FLAG_LINES);
@@ -154,7 +158,8 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             while (p < line_end && *p == ' ') p++;
             break;
         case STEP_OPTIONAL:
-            if (!starts_with(p, line_end, &step->literal[0])) i += step->skip;
+            if (starts_with(p, line_end, &step->literal[0])) p += step->then.length;
+            else i += step->skip;
             break;
         case STEP_END:
             if (p < line_end) return scan_fail(s, BAD_TRAILING, -1, p - record);
@@ -549,7 +554,8 @@ TARGET static int ISA(skip_long)(scan_state *s, const uint8_t *buf, int64_t limi
             s->skipping = 3; /* inside a line of it */
             s->lines++;
             s->rejected++;
-            s->rejects[s->reject_count - 1].lines++;
+            if (s->reject_count) s->rejects[s->reject_count - 1].lines++;
+            else s->late_lines++;
         }
         const uint8_t *nl = ISA(find_byte)(buf + s->position, buf + limit, '\n');
         if (!nl) { s->position = limit; return 0; }

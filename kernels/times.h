@@ -35,6 +35,10 @@ typedef struct {
     uint8_t memo[TIME_MEMO_MAX];
     int64_t memo_us, day_us; /* the minute in UTC; midnight in local time */
     int32_t memo_set, day_set;
+    int32_t tail_memo;  /* what follows the seconds is literals and a zone, and is remembered too */
+    int64_t tail_width; /* -1: nothing remembered */
+    uint8_t tail[16];
+    int64_t tail_us; /* the minute in UTC by the zone of the tail */
 } time_program;
 
 typedef struct {
@@ -227,6 +231,14 @@ static int64_t year_of_us(int64_t us) {
     return yoe + era * 400 + ((5 * doy + 2) / 153 >= 10);
 }
 
+static inline void remember_tail(time_program *t, const uint8_t *p, int64_t n, int64_t minute_us) {
+    int64_t width = n - t->memo_width - 2;
+    t->tail_width = width <= (int64_t)sizeof(t->tail) ? width : -1;
+    if (t->tail_width < 0) return;
+    memcpy(t->tail, p + t->memo_width + 2, (size_t)width);
+    t->tail_us = minute_us;
+}
+
 /* A new minute of the day seen last: only the clock is parsed. 1: done, 0: not a clock. */
 static int time_same_day(time_program *t, const uint8_t *p, const uint8_t *end, int64_t *out_us) {
     const uint8_t *q = p + t->day_width;
@@ -243,6 +255,7 @@ static int time_same_day(time_program *t, const uint8_t *p, const uint8_t *end, 
     if (!x.has_zone) minute_us = local_to_utc(t, minute_us);
     memcpy(t->memo, p, (size_t)t->memo_width);
     t->memo_us = minute_us;
+    remember_tail(t, p, end - p, minute_us - x.zone_s * 1000000);
     *out_us = minute_us + x.second * 1000000 + x.micro - x.zone_s * 1000000;
     return 1;
 }
@@ -253,8 +266,13 @@ static int parse_time(time_program *t, const uint8_t *p, int64_t n, int64_t *out
     time_parts x;
     if (t->memo_set && n >= t->memo_width) {
         if (hpckit_same_bytes(p, t->memo, t->memo_width)) {
-            x.second = x.micro = x.zone_s = 0;
             q = p + t->memo_width;
+            if (t->tail_memo && t->tail_width >= 0 && n - t->memo_width - 2 == t->tail_width && two_digits(q, &x.second) && x.second <= 60
+                && hpckit_same_bytes(q + 2, t->tail, t->tail_width)) {
+                *out_us = t->tail_us + x.second * 1000000;
+                return 1;
+            }
+            x.second = x.micro = x.zone_s = 0;
             if (!time_run(t, t->memo_ops, t->count, &q, end, &x) || q != end || x.second > 60) return 0;
             *out_us = t->memo_us + x.second * 1000000 + x.micro - x.zone_s * 1000000;
             return 1;
@@ -267,12 +285,16 @@ static int parse_time(time_program *t, const uint8_t *p, int64_t n, int64_t *out
     if (!time_run(t, 0, t->count, &q, end, &x) || q != end) return 0;
     if (!time_assemble(t, &x, out_us)) return 0;
     if (!t->memo_ops) return 1;
+    t->tail_width = -1;
     /* without a year, times near the last write of the file may belong to two years: not remembered */
     int64_t distance = *out_us - t->not_after_us;
     int64_t safe = t->has_year ? INT64_MAX : distance < 0 ? -distance : distance;
     t->memo_set = safe > 60000000;
     t->day_set = t->day_ops > 0 && safe > 2 * 86400000000ll;
-    if (t->memo_set) memcpy(t->memo, p, (size_t)t->memo_width);
+    if (t->memo_set) {
+        memcpy(t->memo, p, (size_t)t->memo_width);
+        remember_tail(t, p, n, *out_us - x.second * 1000000);
+    }
     t->memo_us = *out_us - x.second * 1000000 - x.micro + x.zone_s * 1000000;
     t->day_us = days_from_civil(x.year, x.month, x.day) * 86400000000ll;
     return 1;

@@ -29,6 +29,20 @@ static inline int parse_int(const uint8_t *p, int64_t n, int64_t *out) {
     return 1;
 }
 
+/* As parse_int for one to eight digits and nothing else; 8 bytes can be read from p on. Three multiplications instead of a
+ * loop (Lemire's blog, 2018, after a trick known from Mula). */
+static inline int parse_short(const uint8_t *p, int64_t n, int64_t *out) {
+    const uint64_t zeros = 0x3030303030303030ull, high = 0xf0f0f0f0f0f0f0f0ull;
+    if ((uint64_t)(n - 1) > 7) return 0;
+    uint64_t word = hpckit_load8(p) << (64 - 8 * n);
+    if (n < 8) word |= zeros >> (8 * n);
+    if ((word & high) != zeros || ((word + 0x0606060606060606ull) & high) != zeros) return 0;
+    word = (word & 0x0f0f0f0f0f0f0f0full) * 2561 >> 8;
+    word = (word & 0x00ff00ff00ff00ffull) * 6553601 >> 16;
+    *out = (int64_t)((word & 0x0000ffff0000ffffull) * 42949672960001ull >> 32);
+    return 1;
+}
+
 static locale_t hpckit_c_locale(void) {
     static locale_t loc = (locale_t)0;
     if (!loc) loc = newlocale(LC_ALL_MASK, "C", (locale_t)0);

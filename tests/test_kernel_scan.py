@@ -79,7 +79,7 @@ def csv_twin(data, fields, quoting):
             quotes += data[stop : stop + 1] == b'"'
             stop += 1
         line = data[at:stop].removesuffix(b"\r")
-        cells, reason = csv_cells(line, quoting)
+        cells, reason = csv_cells(line, quoting, fields)
         if line == b"":
             blank += 1
         elif reason is None and len(cells) == fields and all(_utf8(cell) for cell in cells):
@@ -92,11 +92,13 @@ def csv_twin(data, fields, quoting):
     return rows, rejects, blank
 
 
-def csv_cells(line, quoting):
+def csv_cells(line, quoting, fields):
     cells, at = [], 0
     while True:
         if quoting and line[at : at + 1] == b'"':
             match = re.compile(rb'"((?:[^"]|"")*)"(?=,|$)', re.DOTALL).match(line, at)
+            if not match and len(cells) >= fields:
+                return [*cells, None], None  # there is no such field: whether it is well-formed does not matter
             if not match or (match.end() < len(line) and line[match.end() : match.end() + 1] != b","):
                 return cells, "quote"
             cells.append(match[1].replace(b'""', b'"'))

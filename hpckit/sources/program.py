@@ -20,7 +20,28 @@ VALUE_KINDS = {
     FieldType.BOOL: "bool",
 }
 
-KernelStep = tuple[str, int, int, int, int, bool, bool, tuple[bytes, ...]]
+KernelStep = tuple[str, int, int, int, int, bool, bool, tuple[bytes, ...], bytes]
+
+
+@dataclass(slots=True)
+class Lowered:
+    """A kernel step in the making.
+
+    target   OPTIONAL: number of the first step behind the group, counted before any were joined
+    run      how many fields in a row it cuts, if each ends at the same byte
+    then     the literal that is passed right behind it
+    """
+
+    kind: str
+    field: int = -1
+    target: int = -1
+    min_width: int = 0
+    fixed_width: int = 0
+    or_end: bool = False
+    blank: bool = False
+    literals: tuple[bytes, ...] = ()
+    run: int = 0
+    then: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,43 +63,35 @@ def used_fields(fmt: Format, names: Iterable[str]) -> set[int]:
 
 
 def kernel_steps(fmt: Format, steps: Sequence[Step], used: set[int], whole: bool) -> list[KernelStep]:
-    """Lower `steps`, cut off behind the last field in `used` unless `whole`, with runs of fields fused."""
+    """Lower `steps`, cut off behind the last field in `used` unless `whole`, and join what can be done at once."""
     lowered = [_lower(fmt, steps, i) for i in range(len(steps))]
     stop = len(steps) if whole else _needed(steps, used)
     lowered = lowered[:stop]
     if stop == len(steps):
-        lowered.append(("end", -1, 0, 0, 0, False, False, ()))
-    return _fuse(lowered, _inside_groups(steps))
+        lowered.append(Lowered("end"))
+    return _join(lowered)
 
 
-def _lower(fmt: Format, steps: Sequence[Step], i: int) -> KernelStep:
+def _lower(fmt: Format, steps: Sequence[Step], i: int) -> Lowered:
     step = steps[i]
     if step.kind is StepKind.LITERAL:
-        return ("literal", step.field, 0, 0, 0, False, False, (step.literal,))
+        return Lowered("literal", step.field, literals=(step.literal,))
     if step.kind is StepKind.SPACES:
-        return ("spaces", -1, 0, 0, 0, False, False, ())
+        return Lowered("spaces")
     if step.kind is StepKind.OPTIONAL:
-        return ("optional", -1, step.skip, 0, 0, False, False, (step.literal,))
+        return Lowered("optional", target=i + 1 + step.skip, literals=(step.literal,))
     if step.kind is StepKind.REST:
-        return ("rest", step.field, 0, 0, 0, False, False, ())
+        return Lowered("rest", step.field)
     stops = field_stops(fmt.fields, steps, i)
     if stops is None:
         raise FormatError(f"format {fmt.name!r}: nothing tells where field {fmt.fields[step.field].name!r} ends")
     if fmt.fields[step.field].type is FieldType.QUOTED:
         literals = tuple(literal for literal in stops.literals if not literal.startswith(b'"'))
         blank = (b" ",) if stops.blank else ()
-        return ("quoted", step.field, 0, 0, 0, stops.line_end, False, literals + blank)
+        return Lowered("quoted", step.field, or_end=stops.line_end, literals=literals + blank)
     if stops.line_end and not stops.literals and not stops.blank and not stops.fixed:
-        return ("rest", step.field, 0, 0, 0, False, False, ())
-    return ("field", step.field, 0, stops.skip, stops.fixed, stops.line_end, stops.blank, stops.literals)
-
-
-def _inside_groups(steps: Sequence[Step]) -> set[int]:
-    inside: set[int] = set()
-    for i, step in enumerate(steps):
-        if step.kind is StepKind.OPTIONAL:
-            inside.update(range(i, i + 1 + step.skip))
-    return inside
+        return Lowered("rest", step.field)
+    return Lowered("field", step.field, -1, stops.skip, stops.fixed, stops.line_end, stops.blank, stops.literals)
 
 
 def _needed(steps: Sequence[Step], used: set[int]) -> int:
@@ -93,41 +106,60 @@ def _needed(steps: Sequence[Step], used: set[int]) -> int:
     return behind + (behind < len(steps) and steps[behind].kind is StepKind.LITERAL)
 
 
-def _fuse(steps: list[KernelStep], inside: set[int]) -> list[KernelStep]:
-    """Join runs of (field ended by byte c, literal c), consecutive field numbers, into one "run" step.
+def _join(steps: list[Lowered]) -> list[KernelStep]:
+    """Fewer, larger steps: a field takes the literal behind it along, fields that end at the same byte become a run.
 
-    Steps inside optional groups stay as they are: the groups count them.
+    A step that an optional group jumps to stays a step of its own.
     """
-    out: list[KernelStep] = []
-    i = 0
-    while i < len(steps):
-        run = 0
-        while i + 2 * run + 1 < len(steps) and i + 2 * run not in inside and _continues(steps, i, run, inside):
-            run += 1
-        if run:
-            out.append(("run", steps[i][1], run, 0, 0, False, False, steps[i][7]))
-            i += 2 * run
-        else:
-            out.append(steps[i])
-            i += 1
-    return out
+    targets = {step.target for step in steps}
+    joined: list[Lowered] = []
+    place: dict[int, int] = {}  # number of a step before joining -> after
+    for i, step in enumerate(steps):
+        before = joined[-1] if joined and i not in targets else None
+        if before is not None and _passes(before, step):
+            before.then = step.literals[0]
+            if len(joined) > 1 and (i - 1) not in targets and _extends(joined[-2], before):
+                joined[-2].run += 1
+                joined.pop()
+            elif _extends(before, before):
+                before.run = 1
+            continue
+        place[i] = len(joined)
+        joined.append(step)
+    place[len(steps)] = len(joined)
+    return [_finished(step, number, place) for number, step in enumerate(joined)]
 
 
-def _continues(steps: list[KernelStep], first: int, run: int, inside: set[int]) -> bool:
-    field, literal = steps[first + 2 * run], steps[first + 2 * run + 1]
-    return (
-        field[0] == "field"
-        and field[1] == steps[first][1] + run
-        and field[1] >= 0
-        and field[3:7] == (0, 0, False, False)
-        and len(field[7]) == 1
-        and len(field[7][0]) == 1
-        and field[7] == steps[first][7]
-        and literal[0] == "literal"
-        and literal[1] < 0
-        and literal[7] == field[7]
-        and first + 2 * run + 1 not in inside
-    )
+def _passes(before: Lowered, literal: Lowered) -> bool:
+    """Whether `literal` can be passed by the step before it."""
+    if literal.kind != "literal" or literal.field >= 0 or before.then or before.run:
+        return False
+    return before.kind in ("field", "quoted") or (before.kind == "optional" and before.literals == literal.literals)
+
+
+def _extends(run: Lowered, field: Lowered) -> bool:
+    """Whether `field` is one more of the fields that `run` cuts: next number, same single byte behind it."""
+    simple = field.kind == "field" and not (field.min_width or field.fixed_width or field.or_end or field.blank)
+    single = len(field.literals) == 1 and len(field.literals[0]) == 1 and field.then == field.literals[0]
+    if not (simple and single and field.field >= 0):
+        return False
+    return run is field or (run.run > 0 and field.literals == run.literals and field.field == run.field + run.run)
+
+
+def _finished(step: Lowered, number: int, place: dict[int, int]) -> KernelStep:
+    if step.run:
+        return ("run", step.field, step.run, 0, 0, False, False, step.literals, b"")
+    skip = place[step.target] - number - 1 if step.kind == "optional" else 0
+    how = (step.min_width, step.fixed_width, step.or_end, step.blank, step.literals, step.then)
+    return (step.kind, step.field, skip, *how)
+
+
+def _inside_groups(steps: Sequence[Step]) -> set[int]:
+    inside: set[int] = set()
+    for i, step in enumerate(steps):
+        if step.kind is StepKind.OPTIONAL:
+            inside.update(range(i, i + 1 + step.skip))
+    return inside
 
 
 def may_be_absent(steps: Sequence[Step], field_count: int) -> list[int]:
