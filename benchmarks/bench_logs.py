@@ -134,7 +134,7 @@ def _measure(question: Question, log: Path, names: list[str], repeats: int, scra
     result: dict[str, Any] = {"question": question.name, "title": question.title, "competitors": {}}
     for name in names:
         _emptied(_folder(scratch, question, name))
-        memory: Memory = run_sampled(commands[name])
+        memory: Memory = run_sampled(commands[name], scratch / "output.txt")
         result["competitors"][name] = {
             "seconds": times_s[name],
             "median_s": statistics.median(times_s[name]),

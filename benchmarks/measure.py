@@ -27,28 +27,33 @@ def run_timed(command: list[str], output: Path) -> float:
         start_s = time.perf_counter()
         status = subprocess.call(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
         elapsed_s = time.perf_counter() - start_s
-    if status != 0:
-        text = output.read_text(errors="replace")[-4000:]
-        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}\n{text}")
+    _check(status, command, output)
     return elapsed_s
 
 
-def run_sampled(command: list[str]) -> Memory:
+def run_sampled(command: list[str], output: Path) -> Memory:
     """Peak memory of `command` and its descendants (VmHWM, which the kernel keeps exactly, read until they end).
 
-    Not timed: the sampling costs some processor time.
+    Not timed: the sampling costs some processor time. SystemExit with the command's output if it fails.
     """
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peaks: dict[tuple[int, bytes], int] = {}
     ended = threading.Event()
-    sampler = threading.Thread(target=_sample, args=(process.pid, peaks, ended))
-    sampler.start()
-    status = process.wait()
-    ended.set()
-    sampler.join()
-    if status != 0:
-        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}")
+    with output.open("wb") as stream:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream)
+        sampler = threading.Thread(target=_sample, args=(process.pid, peaks, ended))
+        sampler.start()
+        status = process.wait()
+        ended.set()
+        sampler.join()
+    _check(status, command, output)
     return Memory(sum(peaks.values()), max(peaks.values(), default=0))
+
+
+def _check(status: int, command: list[str], output: Path) -> None:
+    """SystemExit with what the command said, unless it ended well."""
+    if status != 0:
+        text = output.read_text(errors="replace")[-4000:] or "(it printed nothing)"
+        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}\n{text}")
 
 
 def _sample(root: int, peaks: dict[tuple[int, bytes], int], ended: threading.Event) -> None:
