@@ -144,7 +144,7 @@ cdef _set_literal(scan_literal *target, bytes value):
     memcpy(target.bytes, p, len(value))
     target.length = len(value)
     target.head = int.from_bytes(value[:8], "little")
-    target.mask = (1 << 8 * min(len(value), 8)) - 1
+    target.mask = <uint64_t>-1 if len(value) >= 8 else (<uint64_t>1 << 8 * <uint64_t>len(value)) - 1
 
 
 cdef class TimeParser:
