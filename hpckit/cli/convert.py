@@ -94,7 +94,7 @@ def main(argv: list[str]) -> int:
     for path in filter(None, (target, args.rejects)):
         ctx.on_root(_check, check_target, path, args.overwrite)
     outcome = run_plans(ctx, [Plan(source, (), opened.schema)], {source: opened}, options)
-    finish_command(ctx, args, outcome, [target], [""], options, start_s)
+    finish_command(ctx, args, outcome, [target], [""], start_s)
     sys.stdout.flush()
     return 0
 

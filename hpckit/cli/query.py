@@ -87,7 +87,7 @@ def run_options(args: argparse.Namespace) -> RunOptions:
 
     limit: RejectLimit | None = args.max_rejects
     read = ReadOptions(
-        split_bytes=max(args.split_size, 1),
+        split_bytes=args.split_size,
         max_line_bytes=max(args.max_line, 1),
         validate_all=args.validate == "all",
         keep_rejects=bool(args.rejects),
@@ -124,7 +124,7 @@ def main(argv: list[str]) -> int:
         prepared = prepare(ctx, text, options)
         paths = ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
     outcome = run_script(ctx, prepared, options)
-    finish_command(ctx, args, outcome, paths, prepared.texts, options, start_s)
+    finish_command(ctx, args, outcome, paths, prepared.texts, start_s)
     return 0
 
 
@@ -134,15 +134,16 @@ def finish_command(
     outcome: Outcome,
     paths: list[str | None],
     titles: list[str],
-    options: RunOptions,
     start_s: float,
 ) -> None:
     """Write results and rejects, say what was read and written, write the profile. Collective."""
+    from hpckit.sinks import write
+
     _check_rejects(args.max_rejects, outcome.counts)
     with ctx.phase("output"):
         _write(ctx, titles, outcome, paths, args.overwrite)
         if args.rejects:
-            _write_rejects(ctx, outcome, args.rejects, options, args.overwrite)
+            write(ctx, outcome.rejects, args.rejects, args.overwrite)
     if ctx.is_root and not args.quiet:
         _summarise(outcome.counts, paths, time.monotonic() - start_s)
     if args.profile:
@@ -204,21 +205,6 @@ def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | 
             if several and ctx.is_root:
                 print(flush=True)
         result.spool.close()
-
-
-def _write_rejects(ctx: Context, outcome: Outcome, path: str, options: RunOptions, overwrite: bool) -> None:
-    import pyarrow as pa
-
-    from hpckit.sinks import write
-    from hpckit.sources.scan import REJECT_SCHEMA
-    from hpckit.tables.spool import Spool
-
-    spool = Spool(REJECT_SCHEMA, options.scratch, 64 << 20)
-    with ctx.agreed("storing rejects"):
-        for ordinal, rows in outcome.rejects:
-            spool.append(ordinal, pa.Table.from_batches([rows]))
-    write(ctx, spool, path, overwrite)
-    spool.close()
 
 
 def _summarise(counts: LineCounts, paths: list[str | None], elapsed_s: float) -> None:

@@ -54,11 +54,19 @@ class Atom:
 Terms = Sequence[Sequence[Atom]]
 
 
+class RejectStore(Protocol):
+    """Takes rejected records in the order of the input; a list will do."""
+
+    def append(self, rows: tuple[int, pa.RecordBatch], /) -> None:
+        """(ordinal of the split, rows of REJECT_SCHEMA)."""
+        ...
+
+
 class SplitReader(Protocol):
     """Reads splits of one source for all statements that share it. Local."""
 
     counts: LineCounts
-    rejects: list[tuple[int, pa.RecordBatch]]  # (ordinal of the split, rows of REJECT_SCHEMA)
+    rejects: RejectStore
 
     def read(self, split: Split) -> Iterator[Batch]:
         """The rows of a split in order, with the wanted columns and their positions."""

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 
+import pyarrow as pa
+
+REJECT_SCHEMA = pa.schema(
+    [("file", pa.string()), ("offset", pa.int64()), ("lines", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+)
+
 
 @dataclass(slots=True)
 class LineCounts:

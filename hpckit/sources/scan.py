@@ -11,8 +11,8 @@ from hpckit._kernels import scan
 from hpckit._kernels.intern import Interner
 from hpckit.errors import InternalError, TooManyRejectsError
 from hpckit.formats.model import Format, Mode
-from hpckit.sources.base import Atom, ReadOptions, Terms
-from hpckit.sources.counts import LineCounts
+from hpckit.sources.base import Atom, ReadOptions, RejectStore, Terms
+from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
 from hpckit.sources.files import InputFile
 from hpckit.sources.program import TimeRules, WantedColumn, column_spec, programs, used_fields
 from hpckit.sources.reader import BlockReader
@@ -26,10 +26,6 @@ REJECT_TEXT_BYTES = 500  # how much of a rejected record is kept
 BOM = b"\xef\xbb\xbf"
 DAY_US = 86_400_000_000
 QUOTE = ord('"')
-
-REJECT_SCHEMA = pa.schema(
-    [("file", pa.string()), ("offset", pa.int64()), ("lines", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
-)
 
 REASON_TEXTS = {
     "literal": "does not fit the format",
@@ -74,13 +70,17 @@ class TextReader:
         self.zone, self.not_after, self.options, self.quote_parity = zone, not_after, options, quote_parity
         self.header_ends = header_ends
         self.counts = LineCounts()
-        self.rejects: list[tuple[int, pa.RecordBatch]] = []
+        self.rejects: RejectStore = []
         self._kernel_columns = [c for c in columns if c.name not in ("_file", "_offset")]
+        if options.validate_all:  # every value is converted, wanted or not
+            wanted = {c.name for c in columns}
+            self._kernel_columns += [WantedColumn(f.name) for f in fmt.columns() if f.name not in wanted]
         self._scanner = self._make_scanner()
         self._reader = BlockReader()
         self._file_names = Interner()
         self._file_codes = self._file_names.intern(pa.array([f.path for f in files], pa.string()))
         self._rejected = 0
+        self._held: tuple[int, pa.RecordBatch] | None = None
 
     def _make_scanner(self) -> scan.Scanner:
         fmt, times = self.format, TimeRules(self.zone)
@@ -88,10 +88,11 @@ class TextReader:
         terms = [[self._kernel_atom(atom, times) for atom in term] for term in self.terms]
         names = [c.name for c in self.columns] + [atom.column for term in self.terms for atom in term]
         used = used_fields(fmt, names)
+        whole = self.options.validate_all or not used  # count(*) counts the lines that are of the format
         scanner = scan.Scanner(
             mode=int(fmt.mode),
             field_count=sum(not f.derived_from for f in fmt.fields) if fmt.mode is Mode.CSV else len(fmt.fields),
-            programs=programs(fmt, used, self.options.validate_all),
+            programs=programs(fmt, used, whole),
             columns=specs,
             terms=terms,
             keys=[(f.key or f.name).encode() for f in fmt.fields] if fmt.mode in (Mode.JSON, Mode.LOGFMT) else (),
@@ -127,6 +128,7 @@ class TextReader:
                 yield from self._scan(split, stop)
         finally:
             reader.close()
+            self._hand_over()
             self.counts.bytes += split.end - split.begin
             self._count()
 
@@ -232,6 +234,9 @@ class TextReader:
         return pa.array(values, kind if kind != pa.timestamp("us") else pa.int64(), mask=mask).view(kind)
 
     def _take_rejects(self, split: Split) -> None:
+        late_lines = self._scanner.take_late_lines()
+        if late_lines:
+            self._add_late_lines(late_lines)
         rejects = self._scanner.take_rejects()
         if not len(rejects):
             return
@@ -241,7 +246,23 @@ class TextReader:
         self._rejected += int(rejects["lines"].sum())
         self._check_limit(split)
         if self.options.keep_rejects:
-            self.rejects.append((split.ordinal, self._reject_rows(split, rejects)))
+            self._hand_over()
+            self._held = (split.ordinal, self._reject_rows(split, rejects))
+
+    def _add_late_lines(self, lines: int) -> None:
+        """A record that is too long went on over the reader's blocks: its lines belong to the reject told before."""
+        self._rejected += lines
+        if self._held is not None:
+            ordinal, rows = self._held
+            told = rows.column("lines").to_numpy().copy()
+            told[-1] += lines
+            self._held = ordinal, rows.set_column(rows.schema.get_field_index("lines"), "lines", pa.array(told))
+
+    def _hand_over(self) -> None:
+        """The last rejected records are complete."""
+        if self._held is not None:
+            self.rejects.append(self._held)
+            self._held = None
 
     def _check_limit(self, split: Split) -> None:
         limit = self.options.max_rejects
@@ -253,33 +274,38 @@ class TextReader:
             )
 
     def _reject_rows(self, split: Split, rejects: np.ndarray) -> pa.RecordBatch:
-        reader, path = self._reader, self.files[split.file].path
+        base, view = self._reader.base, memoryview(self._reader.buffer)
         texts, reasons = [], []
-        for reject in rejects:
-            at = int(reject["offset"]) - reader.base
-            length = min(int(reject["length"]), REJECT_TEXT_BYTES)
-            texts.append(bytes(reader.buffer[at : at + length]).decode("utf-8", "backslashreplace"))
-            reasons.append(self._reason(reject))
-        columns = [[path] * len(rejects), rejects["offset"], rejects["lines"], reasons, texts]
-        return pa.record_batch([pa.array(c, f.type) for c, f in zip(columns, REJECT_SCHEMA, strict=True)], schema=REJECT_SCHEMA)
+        known: dict[tuple[int, int, int], str] = {}
+        starts = (rejects["offset"] - base).tolist()
+        lengths = np.minimum(rejects["length"], REJECT_TEXT_BYTES).tolist()
+        causes = zip(rejects["reason"].tolist(), rejects["field"].tolist(), rejects["at"].tolist(), strict=True)
+        for start, length, cause in zip(starts, lengths, causes, strict=True):
+            texts.append(str(view[start : start + length], "utf-8", "backslashreplace"))
+            if cause not in known:
+                known[cause] = self._reason(*cause)
+            reasons.append(known[cause])
+        path = pa.repeat(pa.scalar(self.files[split.file].path, pa.string()), len(rejects))
+        columns = [path, *(pa.array(rejects[name].copy()) for name in ("offset", "lines")), reasons, texts]
+        arrays = [c if isinstance(c, pa.Array) else pa.array(c, pa.string()) for c in columns]
+        return pa.record_batch(arrays, schema=REJECT_SCHEMA)
 
-    def _reason(self, reject: np.void) -> str:
+    def _reason(self, reason: int, number: int, at: int) -> str:
         """The reason in words: which field, at which byte of the record."""
-        name = scan.REASONS[reject["reason"]]
+        name = scan.REASONS[reason]
         text = REASON_TEXTS[name]
-        number = int(reject["field"])
         if name in ("too_few", "too_many"):
             return f"{number}{'+' if name == 'too_many' else ''} fields, format {self.format.name!r} has {len(self.format.fields)}"
         if name not in ("literal", "too_long", "orphan") and 0 <= number < len(self.format.fields):
             text = f"{self.format.fields[number].name or 'a field'}: {text}"
-        return f"{text}, at byte {int(reject['at'])} of the record" if reject["at"] else text
+        return f"{text}, at byte {at} of the record" if at else text
 
     def _reject_damaged_tail(self, split: Split) -> None:
         """A compressed file broke off: what is left of its last line is rejected, and the reason is told."""
         scanner, reader = self._scanner, self._reader
         self._take_rejects(split)
         tail = bytes(reader.buffer[scanner.position : reader.limit])
-        lines = max(1, len(tail.splitlines()))
+        lines = max(1, tail.count(b"\n") + (not tail.endswith(b"\n")))
         self.counts.lines += lines
         self.counts.rejected += lines
         self.counts.reasons["compressed data damaged"] = self.counts.reasons.get("compressed data damaged", 0) + 1
@@ -288,7 +314,8 @@ class TextReader:
             text = tail[:REJECT_TEXT_BYTES].decode("utf-8", "backslashreplace")
             row = [self.files[split.file].path, reader.base + scanner.position, lines, reader.damage, text]
             arrays = [pa.array([v], f.type) for v, f in zip(row, REJECT_SCHEMA, strict=True)]
-            self.rejects.append((split.ordinal, pa.record_batch(arrays, schema=REJECT_SCHEMA)))
+            self._hand_over()
+            self._held = (split.ordinal, pa.record_batch(arrays, schema=REJECT_SCHEMA))
 
     def _count(self) -> None:
         lines, parsed, continuation, rejected, blank = self._scanner.take_counts()

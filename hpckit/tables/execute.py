@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from hpckit.errors import FormatError, MemoryBudgetError
 from hpckit.sources.base import HIDDEN, Atom, OpenSource, ReadOptions, SplitReader
-from hpckit.sources.counts import LineCounts
+from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
 from hpckit.sources.program import WantedColumn
 from hpckit.sources.splits import Split, deal
 from hpckit.tables.expr import Column as ColumnRef
@@ -25,6 +25,8 @@ from hpckit.tables.spool import Spool
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
+
+REJECTS_MEMORY_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +50,22 @@ class Result:
 
 @dataclass(slots=True)
 class Outcome:
-    """Results of all statements in their order, and the rejected records of all scans on this rank."""
+    """Results of all statements in their order, and the rejected records of all scans on this rank by ordinal."""
 
     results: list[Result]
-    rejects: list[tuple[int, pa.RecordBatch]]
+    rejects: Spool
     counts: LineCounts
+
+
+class SpooledRejects:
+    """Takes rejected records of one source: memory stays bounded however bad the input is."""
+
+    def __init__(self, spool: Spool, first_ordinal: int) -> None:
+        self._spool, self._first = spool, first_ordinal
+
+    def append(self, rows: tuple[int, pa.RecordBatch], /) -> None:
+        """Store (ordinal of the split, rows)."""
+        self._spool.append(self._first + rows[0], pa.Table.from_batches([rows[1]]))
 
 
 Opener = Callable[[Source], OpenSource]
@@ -61,18 +74,18 @@ Opener = Callable[[Source], OpenSource]
 def run_plans(ctx: Context, plans: Sequence[Plan], opened: dict[Source, OpenSource], options: RunOptions) -> Outcome:
     """Run all statements; those over equal sources share one scan. Collective."""
     results: dict[int, Result] = {}
-    rejects: list[tuple[int, pa.RecordBatch]] = []
+    rejects = Spool(REJECT_SCHEMA, options.scratch, REJECTS_MEMORY_BYTES)
     total = LineCounts()
     first_ordinal = 0
     for source in dict.fromkeys(plan.source for plan in plans):
         numbers = [i for i, plan in enumerate(plans) if plan.source == source]
         scan = SharedScan(ctx, opened[source], [plans[i] for i in numbers], options)
+        scan.reader.rejects = SpooledRejects(rejects, first_ordinal)
         with ctx.phase("scan"):
             scan.run()
         counts = merge_counts(ctx, scan.reader.counts)
         check_format(source, counts, opened[source])
         total.add(counts)
-        rejects += [(first_ordinal + ordinal, rows) for ordinal, rows in scan.reader.rejects]
         first_ordinal += len(opened[source].splits)
         for i, pipeline in zip(numbers, scan.pipelines, strict=True):
             results[i] = Result(plans[i], finish(ctx, pipeline, plans[i], options), counts)
@@ -84,7 +97,9 @@ class SharedScan:
 
     def __init__(self, ctx: Context, source: OpenSource, plans: Sequence[Plan], options: RunOptions) -> None:
         self.ctx, self.source, self.options = ctx, source, options
-        operators, terms = push_down([projected(plan) for plan in plans], source)
+        chains = [projected(plan) for plan in plans]
+        # What a source leaves out because of a predicate, it does not check.
+        operators, terms = (chains, []) if options.read.validate_all else push_down(chains, source)
         budget = Budget(ctx.memory_budget(options.memory_bytes) // (4 * len(plans)), options.scratch)
         with ctx.agreed("planning"):
             columns = wanted_columns(operators, source)
