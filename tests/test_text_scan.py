@@ -214,6 +214,20 @@ def test_batches_stay_as_they_were(tmp_path):
     assert table.column("rest").to_pylist() == [f"text {i}" for i in range(200_000)]
 
 
+def test_validate_all_checks_fields_that_nobody_asks_for(tmp_path):
+    path = tmp_path / "x.log"
+    path.write_bytes(b"a 1 fine\nb x not an int\nc 2 \xff\nd\n")
+    files = list_files([str(path)])
+    source = TextSource(PLAIN, files, make_splits(files))
+    counts = {}
+    for everything in (False, True):
+        text = source.reader([WantedColumn("a", True)], (), ReadOptions(validate_all=everything))
+        rows = [row for split in source.splits for batch in text.read(split) for row in batch.to_arrow().to_pylist()]
+        counts[everything] = (len(rows), text.counts.rejected)
+        assert all(set(row) == {"a"} for row in rows)
+    assert counts == {False: (3, 1), True: (1, 3)}
+
+
 def test_limit_of_rejects(tmp_path):
     path = tmp_path / "x.log"
     path.write_bytes(b"bad\n" * 50)

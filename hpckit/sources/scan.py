@@ -72,6 +72,9 @@ class TextReader:
         self.counts = LineCounts()
         self.rejects: RejectStore = []
         self._kernel_columns = [c for c in columns if c.name not in ("_file", "_offset")]
+        if options.validate_all:  # every field is converted, whether it is asked for or not
+            asked = {c.name for c in columns}
+            self._kernel_columns += [WantedColumn(f.name) for f in fmt.columns() if f.name not in asked]
         if options.validate_all:  # every value is converted, wanted or not
             wanted = {c.name for c in columns}
             self._kernel_columns += [WantedColumn(f.name) for f in fmt.columns() if f.name not in wanted]
@@ -206,8 +209,10 @@ class TextReader:
         dictionaries = list(scanner.dictionaries)
         offsets, arrays = scanner.take()
         made: dict[str, Column] = {}
+        asked = {column.name for column in self.columns}
         for column, values, dictionary in zip(self._kernel_columns, arrays, dictionaries, strict=True):
-            made[column.name] = self._column(column, values, dictionary)
+            if column.name in asked:
+                made[column.name] = self._column(column, values, dictionary)
         positions = offsets + (split.file << POSITION_BITS)
         columns: dict[str, Column] = {}
         for column in self.columns:
