@@ -183,17 +183,18 @@ class GroupBy:
         columns = dict(zip(local._key_names, local._keys.columns(), strict=True))
         return pa.table({**columns, "count": local._states[0].values})
 
-    def finish(self, emit_empty_global: bool = True) -> pa.Table:
+    def finish(self, emit_empty_global: bool = True, ordered: bool = True) -> pa.Table:
         """Key columns k0, k1, … then a0, a1, …, ascending by the keys: strings bytewise, NaN greatest, NULL last.
 
-        Without keys: one row; but if nothing ever came in, only with `emit_empty_global` (of several ranks, the one
-        that owns the global group passes True).
+        Not `ordered`: rows in any order, for a caller that sorts them anyway. Without keys: one row; but if nothing ever
+        came in, only with `emit_empty_global` (of several ranks, the one that owns the global group passes True).
         """
-        order = self._keys.order()
-        if not self.key_types and not self._touched and not emit_empty_global:
-            order = order[:0]
         names = [*self._key_names, *(f"a{i}" for i in range(len(self.aggs)))]
+        order = self._keys.order() if ordered else None
         columns = self._keys.columns(order)
         for spec, states in zip(self.aggs, self._parts, strict=True):
-            columns.append(result_of(spec, states).take(pa.array(order)))
-        return pa.table(columns, names=names)
+            result = result_of(spec, states)
+            columns.append(result if order is None else result.take(pa.array(order)))
+        table = pa.table(columns, names=names)
+        absent = not self.key_types and not self._touched and not emit_empty_global
+        return table.slice(0, 0) if absent else table

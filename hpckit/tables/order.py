@@ -8,7 +8,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hpckit.tables.order_keys import Key, as_keys, is_text, key_words, number_words, one_array, permutation, smallest
+from hpckit.tables.order_keys import (
+    Key,
+    as_keys,
+    candidates,
+    is_text,
+    key_words,
+    number_words,
+    one_array,
+    permutation,
+    smallest,
+)
 from hpckit.tables.order_split import cuts
 
 if TYPE_CHECKING:
@@ -29,6 +39,11 @@ def sort_table(table: pa.Table, keys: Keys) -> pa.Table:
 def top_k(table: pa.Table, keys: Keys, k: int) -> pa.Table:
     """The first `k` rows of sort_table(table, keys). Local."""
     keys = as_keys(keys, table.schema)
+    if 0 < k and k * 4 < table.num_rows and len(keys) > 1:
+        # The first key mostly settles who can be among them, and the others need not be looked at for the rest.
+        rows = candidates(key_words(table, keys[:1]), k)
+        if len(rows) * 2 < table.num_rows:
+            table = take(table, rows)
     return take(table, smallest(key_words(table, keys), table.num_rows, k))
 
 

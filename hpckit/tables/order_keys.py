@@ -153,14 +153,20 @@ def permutation(words: list[np.ndarray], rows: int) -> np.ndarray:
     return np.lexsort(packed[::-1])
 
 
+def candidates(words: list[np.ndarray], count: int) -> np.ndarray:
+    """int64, ascending: the rows that can be among the first `count` (> 0) by `words`, ties included."""
+    packed, _ = packed_words(words)
+    if not packed or count >= len(packed[0]):
+        return np.arange(len(words[0]))
+    bound = np.partition(packed[0], count - 1)[count - 1]
+    return np.flatnonzero(packed[0] <= bound)
+
+
 def smallest(words: list[np.ndarray], rows: int, count: int) -> np.ndarray:
     """int64: the first `count` rows of the stable order by `words`, without sorting all."""
     if count <= 0:
         return np.arange(0)
     if count * 4 < rows and words:
-        packed, _ = packed_words(words)
-        if packed:
-            bound = np.partition(packed[0], count - 1)[count - 1]
-            kept = np.flatnonzero(packed[0] <= bound)
-            return kept[permutation([word[kept] for word in words], len(kept))[:count]]
+        kept = candidates(words, count)
+        return kept[permutation([word[kept] for word in words], len(kept))[:count]]
     return permutation(words, rows)[:count]

@@ -76,7 +76,7 @@ def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
     with ctx.phase("exchange"):
         state = sink.state.shuffle(exchange)
     with ctx.phase("merge"), ctx.agreed("merging groups"):
-        table = sink.rename(state.finish(emit_empty_global=ctx.is_root))
+        table = sink.rename(state.finish(emit_empty_global=ctx.is_root, ordered=False))
     # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.
     order: list[OrderKey] = []
     for i, (name, _) in enumerate(sink.operator.keys):
