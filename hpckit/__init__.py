@@ -21,6 +21,7 @@ _EXPORTS = {
     "scan_logs": "hpckit.tables.scans",
     "scan_parquet": "hpckit.tables.scans",
     "sql": "hpckit.sql.run",
+    "check_output": "hpckit.tables.outputs",
     "show": "hpckit.tables.outputs",
     "write_tables": "hpckit.tables.outputs",
     "Context": "hpckit.spmd",

@@ -71,6 +71,8 @@ def gaps(times: pa.Table) -> pa.Table:
 
 def main() -> int:
     args = options()
+    if args.output:
+        hk.check_output(args.output, args.overwrite)
     log = hk.scan_logs(args.data, args.format)
     questions = tables(log, args.bad)
     # The answers are small tables, collected on rank 0; `to="local"` would leave each rank its part.

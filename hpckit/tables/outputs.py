@@ -27,6 +27,13 @@ def show(table: pa.Table, title: str = "", context: Context | None = None, limit
     spool.close()
 
 
+def check_output(path: str | os.PathLike[str], overwrite: bool = False, context: Context | None = None) -> None:
+    """Refuse an output path (exists already, no such folder, unknown ending) before the work is done. Collective."""
+    from hpckit.sinks import check_target
+
+    _context(context).on_root(check_target, path, overwrite)
+
+
 def write_tables(
     tables: Mapping[str, pa.Table], path: str | os.PathLike[str], overwrite: bool = False, context: Context | None = None
 ) -> None:
