@@ -72,9 +72,6 @@ class TextReader:
         self.counts = LineCounts()
         self.rejects: RejectStore = []
         self._kernel_columns = [c for c in columns if c.name not in ("_file", "_offset")]
-        if options.validate_all:  # every field is converted, whether it is asked for or not
-            asked = {c.name for c in columns}
-            self._kernel_columns += [WantedColumn(f.name) for f in fmt.columns() if f.name not in asked]
         if options.validate_all:  # every value is converted, wanted or not
             wanted = {c.name for c in columns}
             self._kernel_columns += [WantedColumn(f.name) for f in fmt.columns() if f.name not in wanted]
