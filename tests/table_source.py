@@ -50,7 +50,8 @@ class TableSource:
         self.table, self.schema = table, table.schema
         starts = range(0, table.num_rows, rows_per_split)
         self.splits = [
-            Split(i, 0, start, min(start + rows_per_split, table.num_rows), rows_per_split) for i, start in enumerate(starts)
+            Split(i, 0, start, min(start + rows_per_split, table.num_rows), rows_per_split)
+            for i, start in enumerate(starts)
         ]
         self.coded = frozenset(f.name for f in table.schema if pa.types.is_string(f.type))
 

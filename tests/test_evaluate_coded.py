@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
-from hpckit._kernels.intern import Interner
 
+from hpckit._kernels.intern import Interner
 from hpckit.errors import QueryError
 from hpckit.sql import bind, parse_script
 from hpckit.tables import evaluate_coded

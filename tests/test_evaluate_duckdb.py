@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from duckdb_oracle import answer, connect, differences, plain
 from expression_cases import EXPRESSIONS
-from hpckit._kernels.intern import Interner
 from sql_data import table
 
+from hpckit._kernels.intern import Interner
 from hpckit.sql import bind, parse_script
 from hpckit.tables.columns import Batch, Coded, to_arrow
 from hpckit.tables.evaluate import Evaluator

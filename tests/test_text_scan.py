@@ -35,7 +35,10 @@ def scan(path: Path, fmt: Format, **options: object) -> tuple[list[dict], LineCo
     how = ReadOptions(keep_rejects=True, **options)  # type: ignore[arg-type]
     files = list_files([str(path)])
     source = TextSource(fmt, files, make_splits(files, how.split_bytes))
-    wanted = [WantedColumn(n, n in source.coded) for n in source.schema.names] + [WantedColumn("_offset"), WantedColumn("_raw")]
+    wanted = [WantedColumn(n, n in source.coded) for n in source.schema.names] + [
+        WantedColumn("_offset"),
+        WantedColumn("_raw"),
+    ]
     text = source.reader(wanted, (), how)
     rows: list[dict] = []
     for split in source.splits:
@@ -118,7 +121,9 @@ def test_small_blocks_change_nothing(tmp_path, monkeypatch):
     rng = random.Random(7)
     lines = [b"k%d %d %s" % (i, i, b"v" * rng.randrange(400)) for i in range(200)]
     check(tmp_path / "x.log", b"\n".join(lines), PLAIN, 1000)
-    traces = [b"%02d-E %s\n%s" % (i % 100, b"m" * rng.randrange(300), b"  at x\n" * rng.randrange(40)) for i in range(100)]
+    traces = [
+        b"%02d-E %s\n%s" % (i % 100, b"m" * rng.randrange(300), b"  at x\n" * rng.randrange(40)) for i in range(100)
+    ]
     check(tmp_path / "y.log", b"".join(traces), MULTI, 777)
 
 
@@ -252,7 +257,16 @@ def _empty(folder: Path) -> Path:
 
 
 def test_rotations_oldest_first(tmp_path):
-    for name in ("b.log", "a.log", "a.log.1", "a.log.2.gz", "a.log.10.gz", "c.log-20240102", "c.log-20231231.gz", "c.log"):
+    for name in (
+        "b.log",
+        "a.log",
+        "a.log.1",
+        "a.log.2.gz",
+        "a.log.10.gz",
+        "c.log-20240102",
+        "c.log-20231231.gz",
+        "c.log",
+    ):
         (tmp_path / name).write_bytes(b"x")
     names = [Path(f.path).name for f in list_files([str(tmp_path)])]
     assert names == [

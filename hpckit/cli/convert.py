@@ -36,11 +36,16 @@ def parser() -> Parser:
         examples=[
             ("mpirun -n 4 hpckit convert 'logs/*.log.gz' bgl.parquet --format bgl", "logs to Parquet, rejects counted"),
             ("hpckit convert sensors.csv sensors.h5", "CSV to HDF5, types from the first 20,480 records"),
-            ("hpckit convert app.log app.jsonl --format '{time:%Y-%m-%d %H:%M:%S} {level} {message:rest}'", "your own format"),
+            (
+                "hpckit convert app.log app.jsonl --format '{time:%Y-%m-%d %H:%M:%S} {level} {message:rest}'",
+                "your own format",
+            ),
         ],
     )
     options.add_argument("input", metavar="IN", nargs="+", help="files, globs or folders; the last path is OUT")
-    options.add_argument("--format", metavar="F", default="", help="log format of IN: a name of `hpckit formats` or a pattern")
+    options.add_argument(
+        "--format", metavar="F", default="", help="log format of IN: a name of `hpckit formats` or a pattern"
+    )
     options.add_argument("--dataset", metavar="D", help="HDF5: the dataset or group of IN")
     add_common(options)
     return options

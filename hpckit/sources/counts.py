@@ -7,7 +7,13 @@ from dataclasses import dataclass, field, fields
 import pyarrow as pa
 
 REJECT_SCHEMA = pa.schema(
-    [("file", pa.string()), ("offset", pa.int64()), ("lines", pa.int64()), ("reason", pa.string()), ("text", pa.string())]
+    [
+        ("file", pa.string()),
+        ("offset", pa.int64()),
+        ("lines", pa.int64()),
+        ("reason", pa.string()),
+        ("text", pa.string()),
+    ]
 )
 
 

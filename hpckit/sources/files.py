@@ -42,7 +42,9 @@ def _expand(path: str) -> list[str]:
     if os.path.isdir(path):
         names = [str(p) for p in Path(path).iterdir() if p.is_file() and not p.name.startswith(".")]
         if not names:
-            raise InputError(f"{path}: the folder holds no files; name the files or a glob such as {path.rstrip('/')}/**/*.log")
+            raise InputError(
+                f"{path}: the folder holds no files; name the files or a glob such as {path.rstrip('/')}/**/*.log"
+            )
         return names
     if os.path.exists(path):
         return [path]

@@ -178,7 +178,9 @@ def programs(fmt: Format, used: set[int], whole: bool) -> list[tuple[list[Kernel
         return []
     whole = whole or bool(fmt.fallbacks)
     count = len(fmt.fields)
-    return [(kernel_steps(fmt, steps, used, whole), may_be_absent(steps, count)) for steps in (fmt.steps, *fmt.fallbacks)]
+    return [
+        (kernel_steps(fmt, steps, used, whole), may_be_absent(steps, count)) for steps in (fmt.steps, *fmt.fallbacks)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

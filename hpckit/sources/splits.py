@@ -35,7 +35,9 @@ def make_splits(files: Sequence[InputFile], split_bytes: int = DEFAULT_SPLIT_BYT
         raise InputError(f"split size {split_bytes}: expected at least 1 byte, e.g. --split-size 64MiB")
     count = sum(1 if file.compression else -(-file.size // split_bytes) for file in files)
     if count > SPLITS_MAX:
-        raise InputError(f"split size {split_bytes}: cuts the input into {count:,} pieces, at most {SPLITS_MAX:,}; raise it")
+        raise InputError(
+            f"split size {split_bytes}: cuts the input into {count:,} pieces, at most {SPLITS_MAX:,}; raise it"
+        )
     splits: list[Split] = []
     for number, file in enumerate(files):
         if file.compression:

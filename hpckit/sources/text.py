@@ -53,7 +53,9 @@ class TextSource:
 
     def atom_kind(self, column: str) -> str:
         index = self.format.index(column)
-        return ATOM_KINDS.get(self.format.fields[index].type, "") if index >= 0 else "string" if column == "_raw" else ""
+        return (
+            ATOM_KINDS.get(self.format.fields[index].type, "") if index >= 0 else "string" if column == "_raw" else ""
+        )
 
     def reader(self, columns: Sequence[WantedColumn], terms: Terms, options: ReadOptions) -> TextReader:
         zone = zone_table(self.format.time_zone or options.time_zone)

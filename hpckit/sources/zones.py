@@ -26,7 +26,9 @@ def zone_table(name: str) -> tuple[np.ndarray, np.ndarray] | None:
     try:
         zone = zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise FormatError(f"time zone {name!r} is not known here; give an IANA name such as Europe/Berlin or UTC") from None
+        raise FormatError(
+            f"time zone {name!r} is not known here; give an IANA name such as Europe/Berlin or UTC"
+        ) from None
     starts, offsets = [DISTANT_PAST_US], [_offset_us(zone, datetime(FIRST_YEAR, 1, 1, tzinfo=timezone.utc))]
     for instant, offset in _transitions(zone):
         # The old offset holds for local times that the clock shows twice, and for those that it skips.

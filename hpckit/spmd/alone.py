@@ -10,7 +10,20 @@ import numpy as np
 
 from hpckit.errors import InternalError
 
-LAUNCHER_PREFIXES = ("PMI", "OMPI_", "MPI_", "MPIEXEC", "PALS_", "MV2_", "FLUX_", "ALPS_", "HYDI_", "SLURM_STEP", "PRTE", "I_MPI")
+LAUNCHER_PREFIXES = (
+    "PMI",
+    "OMPI_",
+    "MPI_",
+    "MPIEXEC",
+    "PALS_",
+    "MV2_",
+    "FLUX_",
+    "ALPS_",
+    "HYDI_",
+    "SLURM_STEP",
+    "PRTE",
+    "I_MPI",
+)
 IN_PLACE = BYTE = SUM = MIN = MAX = COMM_TYPE_SHARED = None
 
 Buffer = Any  # an array, or [array, (sizes, starts), type] as mpi4py takes it

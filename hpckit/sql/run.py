@@ -75,7 +75,9 @@ def _described(ctx: Context, kind: str, plan: Plan, counts: LineCounts) -> Resul
         table = pa.table({"plan": pa.array(explain(plan).splitlines(), pa.string())})
     else:
         names = pa.array(plan.schema.names, pa.string())
-        table = pa.table({"column_name": names, "column_type": pa.array([sql_name(t) for t in plan.schema.types], pa.string())})
+        table = pa.table(
+            {"column_name": names, "column_type": pa.array([sql_name(t) for t in plan.schema.types], pa.string())}
+        )
     spool = Spool(table.schema, None, 1 << 30)
     spool.append(ctx.rank, table if ctx.is_root else table.slice(0, 0))
     return Result(plan, spool, counts)

@@ -14,7 +14,14 @@ from hpckit.errors import QueryError
 from hpckit.tables.expr import AggCall, Call, Cast, Column, Expr, Literal
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-TYPES = {int: pa.int64(), float: pa.float64(), str: pa.string(), bool: pa.bool_(), datetime: pa.timestamp("us"), date: pa.date32()}
+TYPES = {
+    int: pa.int64(),
+    float: pa.float64(),
+    str: pa.string(),
+    bool: pa.bool_(),
+    datetime: pa.timestamp("us"),
+    date: pa.date32(),
+}
 UNITS = {"us": "microsecond", "ms": "millisecond", "s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week",
          "mo": "month", "q": "quarter", "y": "year"}  # fmt: skip
 
@@ -42,7 +49,9 @@ def literal(value: Any) -> Literal:
         return Literal(value, pa.date32())
     if isinstance(value, timedelta):
         return Literal(value // timedelta(microseconds=1), pa.duration("us"))
-    raise QueryError(f"{value!r} ({type(value).__name__}) cannot stand in an expression; expected a number, text, bool, time")
+    raise QueryError(
+        f"{value!r} ({type(value).__name__}) cannot stand in an expression; expected a number, text, bool, time"
+    )
 
 
 def node_of(value: Any) -> Expr:
@@ -135,7 +144,9 @@ class Expression:
         return call("not", self)
 
     def __bool__(self) -> bool:
-        raise QueryError("an expression has no truth value; write & | ~ instead of and, or, not, and brackets around comparisons")
+        raise QueryError(
+            "an expression has no truth value; write & | ~ instead of and, or, not, and brackets around comparisons"
+        )
 
     def __hash__(self) -> int:
         return hash((self.node, self.name))
@@ -167,7 +178,9 @@ class Expression:
         """Another type (an Arrow type, or int, float, str, bool, datetime, date); not strict: NULL where it does not fit."""
         target = TYPES.get(kind, kind)
         if not isinstance(target, pa.DataType):
-            raise QueryError(f"cast to {kind!r}: expected an Arrow type or one of int, float, str, bool, datetime, date")
+            raise QueryError(
+                f"cast to {kind!r}: expected an Arrow type or one of int, float, str, bool, datetime, date"
+            )
         return Expression(Cast(self.node, target, not strict), self.name)
 
     def abs(self) -> Expression:
@@ -340,11 +353,18 @@ class Times:
             raise QueryError(f"truncate({every!r}): expected a count and a unit of {', '.join(UNITS)}, e.g. 1h or 15m")
         if int(digits) == 1:
             return call("date_trunc", unit, self.of)
-        step = {"microsecond": 1, "millisecond": 10**3, "second": 10**6, "minute": 6 * 10**7, "hour": 36 * 10**8, "day": 864 * 10**8}
+        step = {
+            "microsecond": 1,
+            "millisecond": 10**3,
+            "second": 10**6,
+            "minute": 6 * 10**7,
+            "hour": 36 * 10**8,
+            "day": 864 * 10**8,
+        }
         if unit == "week":
             unit, digits = "day", str(7 * int(digits))
         if unit not in step:
-            raise QueryError(f"truncate({every!r}): only one {unit} at a time; use 1{every[len(digits):]}")
+            raise QueryError(f"truncate({every!r}): only one {unit} at a time; use 1{every[len(digits) :]}")
         width = Expression(Literal(int(digits) * step[unit], pa.duration("us")))
         return call("time_bucket", width, self.of)
 

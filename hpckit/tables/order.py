@@ -39,7 +39,7 @@ def sort_table(table: pa.Table, keys: Keys) -> pa.Table:
 def top_k(table: pa.Table, keys: Keys, k: int) -> pa.Table:
     """The first `k` rows of sort_table(table, keys). Local."""
     keys = as_keys(keys, table.schema)
-    if 0 < k and k * 4 < table.num_rows and len(keys) > 1:
+    if k > 0 and k * 4 < table.num_rows and len(keys) > 1:
         # The first key mostly settles who can be among them, and the others need not be looked at for the rest.
         rows = candidates(key_words(table, keys[:1]), k)
         if len(rows) * 2 < table.num_rows:

@@ -24,7 +24,9 @@ def _scan(kind: str, paths: Paths, options: dict[str, Any], how: dict[str, Any])
     try:
         read = ReadOptions(**how)
     except TypeError as error:
-        raise QueryError(f"scan_{kind}: {str(error).split('__init__() ')[-1]}; options are {', '.join(OPTIONS)}") from None
+        raise QueryError(
+            f"scan_{kind}: {str(error).split('__init__() ')[-1]}; options are {', '.join(OPTIONS)}"
+        ) from None
     memory_bytes = parse_size(memory) if isinstance(memory, str) else memory
     return open_table(Source(kind, tuple(os.fspath(n) for n in names), given), context, read, memory_bytes, scratch)
 
@@ -63,4 +65,3 @@ def scan_arrow(paths: Paths, **how: Any) -> Table:
 def scan_hdf5(paths: Paths, dataset: str | None = None, **how: Any) -> Table:
     """HDF5: a group of equally long datasets, or one dataset."""
     return _scan("hdf5", paths, {"dataset": dataset}, how)
-

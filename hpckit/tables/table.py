@@ -295,7 +295,9 @@ def _aggregates(expr: Expr) -> list[AggCall]:
 def _by_row(expr: Expr) -> Expr:
     """`expr`, if it can be computed row by row."""
     for call in _aggregates(expr):
-        raise QueryError(f"{to_text(call)} cannot be computed row by row; aggregates go into select() or group_by().agg()")
+        raise QueryError(
+            f"{to_text(call)} cannot be computed row by row; aggregates go into select() or group_by().agg()"
+        )
     return expr
 
 
@@ -324,9 +326,7 @@ def _spec(call: AggCall, schema: pa.Schema) -> AggSpec:
     return AggSpec(call.name, tuple(typed(arg, schema)[1] for arg in call.args), call.fraction)
 
 
-def _lifted(
-    expr: Expr, name: str, calls: list[tuple[str, AggCall]], keys: dict[Expr, str], schema: pa.Schema
-) -> Expr:
+def _lifted(expr: Expr, name: str, calls: list[tuple[str, AggCall]], keys: dict[Expr, str], schema: pa.Schema) -> Expr:
     """`expr` with its aggregates and keys replaced by columns of the grouped table; new aggregates go to `calls`."""
     if isinstance(expr, AggCall):
         for child in expr.children:

@@ -24,7 +24,7 @@ TABLE = table()
 
 
 @pytest.fixture(scope="module")
-def oracle():  # noqa: ANN201
+def oracle():
     connection = connect(TABLE)
     yield connection
     connection.close()
