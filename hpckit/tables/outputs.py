@@ -35,7 +35,10 @@ def check_output(path: str | os.PathLike[str], overwrite: bool = False, context:
 
 
 def write_tables(
-    tables: Mapping[str, pa.Table], path: str | os.PathLike[str], overwrite: bool = False, context: Context | None = None
+    tables: Mapping[str, pa.Table],
+    path: str | os.PathLike[str],
+    overwrite: bool = False,
+    context: Context | None = None,
 ) -> None:
     """Write root's `tables` (other ranks' are ignored) into one HDF5 file, a group for each name. Collective."""
     from hpckit.sinks import write_many

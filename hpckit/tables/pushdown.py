@@ -73,7 +73,9 @@ def _atom(predicate: Expr, atom_kind: AtomKind) -> Atom | None:
         negatable = inner is not None and (inner.op is None)
         return Atom(inner.column, inner.kind, None, inner.value, not inner.negate) if inner and negatable else None
     if name in COMPARISONS and len(args) == 2:
-        return _comparison(name, args[0], args[1], atom_kind) or _comparison(MIRRORED[name], args[1], args[0], atom_kind)
+        return _comparison(name, args[0], args[1], atom_kind) or _comparison(
+            MIRRORED[name], args[1], args[0], atom_kind
+        )
     if name in ("is_null", "is_not_null"):
         return _null_test(args[0], name == "is_not_null", atom_kind)
     if name == "in":
@@ -144,7 +146,13 @@ def _text_match(name: str, args: tuple[Expr, ...], atom_kind: AtomKind) -> Atom 
         if shape is None:
             return None
         name, text = shape
-    atom = {"starts_with": "prefix", "prefix": "prefix", "ends_with": "suffix", "suffix": "suffix", "contains": "contains"}
+    atom = {
+        "starts_with": "prefix",
+        "prefix": "prefix",
+        "ends_with": "suffix",
+        "suffix": "suffix",
+        "contains": "contains",
+    }
     if name == "in":
         return Atom(column, "in", None, [text.encode()])
     return Atom(column, atom[name], None, [text.encode()])
