@@ -186,8 +186,8 @@ class GroupBy:
     def finish(self, emit_empty_global: bool = True, ordered: bool = True) -> pa.Table:
         """Key columns k0, k1, … then a0, a1, …, ascending by the keys: strings bytewise, NaN greatest, NULL last.
 
-        Not `ordered`: rows in any order, for a caller that sorts them anyway. Without keys: one row; but if nothing ever
-        came in, only with `emit_empty_global` (of several ranks, the one that owns the global group passes True).
+        Not `ordered`: rows in any order, for a caller that sorts them anyway. Without keys: one row; but if nothing
+        ever came in, only with `emit_empty_global` (of several ranks, the one that owns the global group passes True).
         """
         names = [*self._key_names, *(f"a{i}" for i in range(len(self.aggs)))]
         order = self._keys.order() if ordered else None

@@ -31,8 +31,8 @@ def parser() -> Parser:
     """The options of `hpckit convert`."""
     options = Parser(
         "convert",
-        "Turn IN into OUT; both go by their endings. Logs need --format. The rows keep the order of the input, and OUT has\n"
-        "the same bytes at any number of ranks.",
+        "Turn IN into OUT; both go by their endings. Logs need --format. The rows keep the order of the input, and OUT "
+        "has\nthe same bytes at any number of ranks.",
         examples=[
             ("mpirun -n 4 hpckit convert 'logs/*.log.gz' bgl.parquet --format bgl", "logs to Parquet, rejects counted"),
             ("hpckit convert sensors.csv sensors.h5", "CSV to HDF5, types from the first 20,480 records"),

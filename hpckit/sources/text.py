@@ -53,9 +53,9 @@ class TextSource:
 
     def atom_kind(self, column: str) -> str:
         index = self.format.index(column)
-        return (
-            ATOM_KINDS.get(self.format.fields[index].type, "") if index >= 0 else "string" if column == "_raw" else ""
-        )
+        if index < 0:
+            return "string" if column == "_raw" else ""
+        return ATOM_KINDS.get(self.format.fields[index].type, "")
 
     def reader(self, columns: Sequence[WantedColumn], terms: Terms, options: ReadOptions) -> TextReader:
         zone = zone_table(self.format.time_zone or options.time_zone)
@@ -71,8 +71,8 @@ class TextSource:
 
 
 def latest_instant_us(file: InputFile, year: int | None) -> int:
-    """The instant (UTC microseconds) that times without a year do not lie after: the end of `year`, or when the file was
-    last written; a gzip file's header says when its content was.
+    """The instant (UTC microseconds) that times without a year do not lie after: the end of `year`, or when the file
+    was last written; a gzip file's header says when its content was.
     """
     if year is not None:
         return int(datetime(year, 12, 31, 23, 59, 59, tzinfo=timezone.utc).timestamp()) * 1_000_000 + 999_999

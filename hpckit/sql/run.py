@@ -84,7 +84,7 @@ def _described(ctx: Context, kind: str, plan: Plan, counts: LineCounts) -> Resul
 
 
 def sql(text: str, *, context: Context | None = None, options: RunOptions | None = None) -> Table:
-    """A lazy table from one SELECT: `hk.sql("SELECT …").collect()`. Collective: root reads the SQL and looks at the files."""
+    """A lazy table from one SELECT: `hk.sql("SELECT …").collect()`. Collective: root reads SQL and looks at files."""
     from hpckit.spmd import world
     from hpckit.tables.table import Bound, Table
 

@@ -175,7 +175,7 @@ class Expression:
         return call("coalesce", self, value)
 
     def cast(self, kind: Any, strict: bool = True) -> Expression:
-        """Another type (an Arrow type, or int, float, str, bool, datetime, date); not strict: NULL where it does not fit."""
+        """Another type (of Arrow, or int, float, str, bool, datetime, date); not strict: NULL where it does not fit."""
         target = TYPES.get(kind, kind)
         if not isinstance(target, pa.DataType):
             raise QueryError(

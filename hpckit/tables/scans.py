@@ -37,7 +37,8 @@ OPTIONS = [*ReadOptions.__dataclass_fields__, "context", "memory", "scratch"]
 def scan_logs(paths: Paths, format: str, **how: Any) -> Table:
     """Logs in a known format (`hpckit formats`) or an inline pattern such as "{time:%Y-%m-%d %H:%M:%S} {message:rest}".
 
-    `how`: time_zone, year, format_file, max_line_bytes, split_bytes, validate_all, max_rejects, memory, scratch, context.
+    `how`: time_zone, year, format_file, max_line_bytes, split_bytes, validate_all, max_rejects, memory, scratch and
+    context.
     """
     return _scan("logs", paths, {"format": format}, how)
 
