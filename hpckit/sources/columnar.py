@@ -12,7 +12,7 @@ from hpckit.errors import InputError, QueryError
 from hpckit.sources.arrow_atoms import atom_kind, ruled_out
 from hpckit.sources.arrow_rows import RowMaker
 from hpckit.sources.arrow_types import engine_type
-from hpckit.sources.base import ReadOptions, Terms
+from hpckit.sources.base import ReadOptions, RejectStore, Terms
 from hpckit.sources.columnar_files import BATCH_ROWS, ArrowPieces, ParquetPieces, Pieces
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.files import InputFile, list_files
@@ -98,7 +98,7 @@ class ColumnarReader:
     def __init__(self, source: ColumnarSource, columns: Sequence[WantedColumn], terms: Terms) -> None:
         self.source, self.terms = source, terms
         self.counts = LineCounts()
-        self.rejects: list[tuple[int, pa.RecordBatch]] = []
+        self.rejects: RejectStore = []
         self._maker = RowMaker(source.files, source.schema, columns, terms)
         self._opened: Pieces | None = None
         self._number = -1

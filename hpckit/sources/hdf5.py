@@ -12,7 +12,7 @@ import pyarrow as pa
 from hpckit.errors import InputError, QueryError
 from hpckit.sources.arrow_atoms import atom_kind
 from hpckit.sources.arrow_rows import RowMaker
-from hpckit.sources.base import ReadOptions, Terms
+from hpckit.sources.base import ReadOptions, RejectStore, Terms
 from hpckit.sources.columnar import check_schema
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.files import InputFile, list_files
@@ -89,7 +89,7 @@ class Hdf5Reader:
     def __init__(self, source: Hdf5Source, columns: Sequence[WantedColumn], terms: Terms) -> None:
         self.source = source
         self.counts = LineCounts()
-        self.rejects: list[tuple[int, pa.RecordBatch]] = []
+        self.rejects: RejectStore = []
         self._maker = RowMaker(source.files, source.schema, columns, terms)
         self._file: Any = None
         self._number = -1

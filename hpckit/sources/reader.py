@@ -73,7 +73,7 @@ class BlockReader:
         self.base += keep_from
         self.limit = kept
         want = min(BLOCK_BYTES, len(self.buffer) - PADDING - kept)
-        got = self._read(memoryview(self.buffer)[kept : kept + want])
+        got = self._read(self.buffer.data[kept : kept + want])
         self.limit += got
         self.bytes_read += got
         self.buffer[self.limit : self.limit + PADDING] = 0

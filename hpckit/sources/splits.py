@@ -50,7 +50,7 @@ def make_splits(files: Sequence[InputFile], split_bytes: int = DEFAULT_SPLIT_BYT
 
 
 def deal(weights: Sequence[int], size: int) -> list[list[int]]:
-    """Indices of the pieces of each of `size` ranks: heaviest first to the least loaded (Graham 1969), each ascending."""
+    """Indices of the pieces of each of `size` ranks, ascending: heaviest first to the least loaded (Graham 1969)."""
     shares: list[list[int]] = [[] for _ in range(size)]
     loads = [(0, rank) for rank in range(size)]
     for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -42,7 +42,7 @@ class Coded:
         return Coded(self.codes[indices], self.dictionary)
 
 
-Column = pa.Array | Coded
+Column: TypeAlias = pa.Array | Coded
 
 
 def to_arrow(column: Column) -> pa.Array:

@@ -26,9 +26,9 @@ class EntryTable:
         self._compute = compute
         self._done = 0
         self._failed = False
-        self._data: np.ndarray | None = None
-        self._valid: np.ndarray | None = None
-        self._type: pa.DataType | None = None
+        self._type: pa.DataType | None = None  # known, like the arrays below, once the first batch has come
+        self._data = np.zeros(0, np.int32)
+        self._valid = np.zeros(0, np.bool_)
         self._own: Interner | None = None
         self._entries_null = False  # whether an entry's result, apart from NULL's own, is NULL
 
@@ -44,7 +44,7 @@ class EntryTable:
         fresh = total - self._done
         if self._failed or fresh > max(_SPARSE * rows, 64):
             return False
-        if self._data is None:
+        if self._type is None:
             self._start()
         if fresh:
             try:

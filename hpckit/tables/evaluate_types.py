@@ -157,7 +157,7 @@ def typed_aggregate(call: AggCall, schema: pa.Schema) -> tuple[AggCall, pa.DataT
     name = call.name
     if name == "median":
         name = "quantile_cont" if is_number(kind) or kind in (TIMESTAMP, DATE) else "quantile_disc"
-    if name == "quantile_cont" and kind == DATE:
+    if arg is not None and name == "quantile_cont" and kind == DATE:
         arg, kind = convert((arg, kind), TIMESTAMP), TIMESTAMP
     return AggCall(name, () if arg is None else (arg,), condition, call.fraction), _aggregate_type(name, kind)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias
+
 import numpy as np
 import pyarrow as pa
 
 from hpckit.tables.types import BOOL, DATE, FLOAT
 
-Datum = pa.Array | pa.Scalar
+Datum: TypeAlias = pa.Array | pa.Scalar
+Values: TypeAlias = Any  # an ndarray of an array's values or the Python number of a scalar: operators take either
 
 
 def _dtype(kind: pa.DataType) -> type:
@@ -66,7 +69,7 @@ def both(first: np.ndarray | None, second: np.ndarray | None) -> np.ndarray | No
     return first if second is None else first & second
 
 
-def split(datum: Datum) -> tuple[np.ndarray | int | float | bool, np.ndarray | None]:
+def split(datum: Datum) -> tuple[Values, np.ndarray | None]:
     """(values, validity) of an array; (Python number, None) of a scalar that is not NULL."""
     if isinstance(datum, pa.Scalar):
         if pa.types.is_temporal(datum.type):

@@ -211,7 +211,7 @@ class Expression:
 
     # Aggregates
 
-    def _aggregate(self, name: str, fraction: float | None = None) -> Expression:
+    def _aggregate(self, name: str_type, fraction: float | None = None) -> Expression:
         return Expression(AggCall(name, (self.node,), None, fraction), self.name or _column_name(self.node))
 
     def where(self, condition: Any) -> Expression:

@@ -6,13 +6,14 @@ Division by zero (/, //, %) is NULL.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hpckit.errors import QueryError
-from hpckit.tables.evaluate_vectors import Datum, both, build, split
+from hpckit.tables.evaluate_vectors import Datum, Values, both, build, split
 from hpckit.tables.expr import Call, Literal
 from hpckit.tables.functions import Typed, check_count, coerce, convert, function, register
 from hpckit.tables.functions_time import bind_time_arithmetic
@@ -86,7 +87,7 @@ def _bind_divide(name: str, args: list[Typed]) -> Typed:
     return Call(name, tuple(convert(arg, FLOAT) for arg in args)), FLOAT
 
 
-def _nonzero(divisor: np.ndarray | float, valid: np.ndarray | None, length: int) -> np.ndarray | None:
+def _nonzero(divisor: Values, valid: np.ndarray | None, length: int) -> np.ndarray | None:
     """Validity of a quotient: the operands' and a divisor that is not 0."""
     nonzero = divisor != 0
     if not isinstance(nonzero, np.ndarray):
@@ -208,7 +209,7 @@ def _bind_round(name: str, args: list[Typed]) -> Typed:
     if isinstance(number, Literal):
         return number, kind
     places = coerce(args[1], INT, name) if len(args) == 2 else Literal(0, INT)
-    return Call(name, (*number.args, places)), kind
+    return Call(name, (*number.children, places)), kind
 
 
 @register("round", _bind_round, raises=True)
@@ -290,7 +291,7 @@ def _trunc(a: pa.Array) -> pa.Array:
     return build(np.trunc(data), valid, FLOAT)
 
 
-def _binary_float(name: str, compute: np.ufunc) -> None:
+def _binary_float(name: str, compute: Callable[[Values, Values], Values]) -> None:
     @function(name, "ff", FLOAT)
     def run(a: Datum, b: Datum) -> pa.Array:
         x, x_valid = split(a)
@@ -328,8 +329,8 @@ def _bitwise(name: str, compute: np.ufunc) -> None:
         return build(np.broadcast_to(compute(x, y), _length(a, b)), both(x_valid, y_valid), INT)
 
 
-for _name, _ufunc in (("&", np.bitwise_and), ("|", np.bitwise_or), ("xor", np.bitwise_xor)):
-    _bitwise(_name, _ufunc)
+for _name, _combine in (("&", np.bitwise_and), ("|", np.bitwise_or), ("xor", np.bitwise_xor)):
+    _bitwise(_name, _combine)
 
 
 @function("bit_not", "i", INT)

@@ -80,7 +80,7 @@ _NAMES: dict[str, Callable[[np.ndarray], pa.Array]] = {
 def _pieces(pattern: str, where: str) -> list[str]:
     """The pattern cut into directives and the texts between them, compound directives spelled out."""
     for compound, meaning in _COMPOUND.items():
-        pattern = re.sub(f"(?<!%)((?:%%)*){compound}", lambda m, text=meaning: m.group(1) + text, pattern)
+        pattern = re.sub(f"(?<!%)((?:%%)*){compound}", rf"\1{meaning}", pattern)
     pieces, position = [], 0
     for match in _DIRECTIVE.finditer(pattern):
         pieces += [pattern[position : match.start()], match.group()]

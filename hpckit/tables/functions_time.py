@@ -31,18 +31,18 @@ from hpckit.tables.functions import (
     coerce,
     convert,
     function,
-    is_string_literal,
     register,
     strict_call,
 )
 from hpckit.tables.render import to_text
-from hpckit.tables.types import CALENDAR_INTERVAL, DATE, FLOAT, INT, INTERVAL, NULL, TIMESTAMP
+from hpckit.tables.types import CALENDAR_INTERVAL, DATE, FLOAT, INT, INTERVAL, NULL, STRING, TIMESTAMP
 
 
 def _unit_argument(typed: Typed, where: str) -> str:
-    if not is_string_literal(typed) or typed[0].value is None:
-        raise QueryError(f"{where}: the unit must be a constant such as 'hour', not {to_text(typed[0])}")
-    return unit_named(typed[0].value, where)
+    expr, kind = typed
+    if not isinstance(expr, Literal) or kind != STRING or expr.value is None:
+        raise QueryError(f"{where}: the unit must be a constant such as 'hour', not {to_text(expr)}")
+    return unit_named(expr.value, where)
 
 
 def _bind_trunc(name: str, args: list[Typed]) -> Typed:
@@ -198,7 +198,8 @@ def bind_time_arithmetic(name: str, args: list[Typed]) -> Typed | None:
     return None
 
 
-def _add_calendar(time: Expr, interval: Literal, sign: int) -> Expr:
+def _add_calendar(time: Expr, interval: Expr, sign: int) -> Expr:
+    assert isinstance(interval, Literal)  # nothing computes intervals with months, they are only written down
     months, days, nanos = interval.value
     shifted = strict_call("add_months", time, Literal(sign * months, INT), kind=TIMESTAMP)
     rest = days * DAY + nanos // 1000

@@ -8,11 +8,11 @@ import pyarrow as pa
 from hpckit.errors import QueryError
 from hpckit.tables.civil_time import DAY, month_start, months_of
 from hpckit.tables.evaluate_vectors import build, split
-from hpckit.tables.expr import Call, Literal
-from hpckit.tables.functions import Typed, check_count, coerce, convert, is_string_literal, register, strict_call
+from hpckit.tables.expr import Call, Expr, Literal
+from hpckit.tables.functions import Typed, check_count, coerce, convert, register, strict_call
 from hpckit.tables.intervals import parse_interval
 from hpckit.tables.render import to_text
-from hpckit.tables.types import CALENDAR_INTERVAL, DATE, INT, INTERVAL, TIMESTAMP
+from hpckit.tables.types import CALENDAR_INTERVAL, DATE, INT, INTERVAL, STRING, TIMESTAMP
 
 _ORIGIN = 10_959 * DAY  # Monday 2000-01-03, so that weeks start on Mondays
 _MONTH_ORIGIN = 10_957 * DAY  # 2000-01-01
@@ -21,7 +21,7 @@ _MONTH_ORIGIN = 10_957 * DAY  # 2000-01-01
 def _width(typed: Typed, where: str) -> tuple[int, int]:
     """(months, microseconds) of the bucket; exactly one of them is positive."""
     expr, kind = typed
-    if is_string_literal(typed):
+    if isinstance(expr, Literal) and kind == STRING:
         months, micros = parse_interval(expr.value)
     elif isinstance(expr, Literal) and kind == INTERVAL:
         months, micros = 0, expr.value
@@ -40,7 +40,7 @@ def _bind(name: str, args: list[Typed]) -> Typed:
     result = DATE if args[1][1] == DATE else TIMESTAMP
     time = coerce(args[1], TIMESTAMP, name)
     shift = 0  # time_bucket(width, time, offset) counts from the default origin plus the offset
-    origin = Literal(_MONTH_ORIGIN if months else _ORIGIN, TIMESTAMP)
+    origin: Expr = Literal(_MONTH_ORIGIN if months else _ORIGIN, TIMESTAMP)
     if len(args) == 3:
         third, kind = args[2]
         if kind == INTERVAL and isinstance(third, Literal):
