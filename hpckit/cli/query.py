@@ -24,9 +24,10 @@ def parser() -> Parser:
     """The options of `hpckit query`."""
     options = Parser(
         "query",
-        "Run SQL (DuckDB's dialect) over logs, CSV, JSON lines, Parquet, Arrow and HDF5. On N ranks the input is split\n"
-        "among them and the answer is the same to the byte. FROM takes read_logs('PATH', 'FORMAT'), read_csv, read_json,\n"
-        "read_parquet, read_hdf5(PATH, DATASET) or 'file.parquet'; paths may be globs or lists. Several statements\n"
+        "Run SQL (DuckDB's dialect) over logs, CSV, JSON lines, Parquet, Arrow and HDF5. On N ranks the input is "
+        "split\namong them and the answer is the same to the byte. FROM takes read_logs('PATH', 'FORMAT'), read_csv, "
+        "read_json,\nread_parquet, read_hdf5(PATH, DATASET) or 'file.parquet'; paths may be globs or lists. Several "
+        "statements\n"
         "over one input read it once. Every source also has the columns _file, _offset and _raw.",
         examples=[
             (
@@ -58,15 +59,21 @@ def add_common(options: Parser) -> None:
     """The options of every command that reads a source and writes outputs."""
     output = options.add_argument_group("output")
     output.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
-    output.add_argument("--rejects", metavar="PATH", help="write rejected records with file, offset and reason (.jsonl, .csv, …)")
+    output.add_argument(
+        "--rejects", metavar="PATH", help="write rejected records with file, offset and reason (.jsonl, .csv, …)"
+    )
     output.add_argument(
         "--max-rejects", type=reject_limit, metavar="N|P%", help="fail when more lines are rejected (default: never)"
     )
     _add_reading(options)
     running = options.add_argument_group("running")
-    running.add_argument("--memory", type=size, metavar="SIZE", help="per rank (default: 70 %% of the node's over its ranks)")
+    running.add_argument(
+        "--memory", type=size, metavar="SIZE", help="per rank (default: 70 %% of the node's over its ranks)"
+    )
     running.add_argument("--scratch", metavar="DIR", help="where to spill (default: $SLURM_TMPDIR, $TMPDIR or /tmp)")
-    running.add_argument("--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)")
+    running.add_argument(
+        "--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)"
+    )
     running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
 
 
@@ -74,10 +81,18 @@ def _add_reading(options: Parser) -> None:
     reading = options.add_argument_group("reading text")
     reading.add_argument("--format-file", metavar="F", help="TOML with a log format of your own")
     reading.add_argument("--timezone", metavar="Z", default="", help="zone of times that carry none (default UTC)")
-    reading.add_argument("--year", type=positive, metavar="Y", help="year of times without one (default: from the file's date)")
-    reading.add_argument("--validate", choices=["all", "used"], default="used", help="check all fields, or those the query uses")
-    reading.add_argument("--split-size", type=size, default=64 << 20, metavar="SIZE", help="bytes dealt at a time (default 64MiB)")
-    reading.add_argument("--max-line", type=size, default=16 << 20, metavar="SIZE", help="longer records are rejected (default 16MiB)")
+    reading.add_argument(
+        "--year", type=positive, metavar="Y", help="year of times without one (default: from the file's date)"
+    )
+    reading.add_argument(
+        "--validate", choices=["all", "used"], default="used", help="check all fields, or those the query uses"
+    )
+    reading.add_argument(
+        "--split-size", type=size, default=64 << 20, metavar="SIZE", help="bytes dealt at a time (default 64MiB)"
+    )
+    reading.add_argument(
+        "--max-line", type=size, default=16 << 20, metavar="SIZE", help="longer records are rejected (default 16MiB)"
+    )
 
 
 def run_options(args: argparse.Namespace) -> RunOptions:
@@ -187,7 +202,9 @@ def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
     from hpckit.errors import TooManyRejectsError
 
     if limit is not None and limit.exceeded_by(counts.rejected, counts.lines):
-        raise TooManyRejectsError(f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them")
+        raise TooManyRejectsError(
+            f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them"
+        )
 
 
 def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:

@@ -160,7 +160,10 @@ class TextReader:
         at = 1 if inside or (self._has_quotes() and reader.buffer[0] == QUOTE) else 0
         while True:
             window = reader.buffer[at : reader.limit].tobytes()
-            found, inside = _newline_outside_quotes(window, inside) if self._has_quotes() else (window.find(b"\n"), False)
+            if self._has_quotes():
+                found, inside = _newline_outside_quotes(window, inside)
+            else:
+                found = window.find(b"\n")
             if found >= 0:
                 return at + found + 1
             if reader.final or reader.base + reader.limit > split.end:
@@ -216,7 +219,8 @@ class TextReader:
             if column.name == "_offset":
                 columns["_offset"] = pa.array(offsets.copy())
             elif column.name == "_file":
-                columns["_file"] = Coded(np.full(len(offsets), self._file_codes[split.file], np.int32), self._file_names)
+                codes = np.full(len(offsets), self._file_codes[split.file], np.int32)
+                columns["_file"] = Coded(codes, self._file_names)
             else:
                 columns[column.name] = made[column.name]
         return Batch(columns, positions)
@@ -276,7 +280,7 @@ class TextReader:
             )
 
     def _reject_rows(self, split: Split, rejects: np.ndarray) -> pa.RecordBatch:
-        base, view = self._reader.base, memoryview(self._reader.buffer)
+        base, view = self._reader.base, self._reader.buffer.data
         texts, reasons = [], []
         known: dict[tuple[int, int, int], str] = {}
         starts = (rejects["offset"] - base).tolist()
@@ -297,7 +301,8 @@ class TextReader:
         name = scan.REASONS[reason]
         text = REASON_TEXTS[name]
         if name in ("too_few", "too_many"):
-            return f"{number}{'+' if name == 'too_many' else ''} fields, format {self.format.name!r} has {len(self.format.fields)}"
+            found = f"{number}{'+' if name == 'too_many' else ''}"
+            return f"{found} fields, format {self.format.name!r} has {len(self.format.fields)}"
         if name not in ("literal", "too_long", "orphan") and 0 <= number < len(self.format.fields):
             text = f"{self.format.fields[number].name or 'a field'}: {text}"
         return f"{text}, at byte {at} of the record" if at else text

@@ -148,9 +148,9 @@ class SharedScan:
         held = sum(p.sink.state.nbytes for p in self.pipelines if isinstance(p.sink, AggregateSink))
         if held > limit:
             raise MemoryBudgetError(
-                f"the groups of this query hold {held >> 20:,} MiB on one rank, --memory grants {limit >> 20:,} MiB; use more "
-                "ranks or nodes, raise --memory, group by fewer distinct values, or use approx_count_distinct and "
-                "approx_quantile"
+                f"the groups of this query hold {held >> 20:,} MiB on one rank, --memory grants {limit >> 20:,} MiB; "
+                "use more ranks or nodes, raise --memory, group by fewer distinct values, or use "
+                "approx_count_distinct and approx_quantile"
             )
 
 
