@@ -291,7 +291,10 @@ static int resolve_pending(scan_state *s) {
         for (int64_t k = 0; k < s->pending; k++) {
             const scan_pending *x = &c->pending[k];
             if (!x->bytes) continue;
-            int32_t code = intern_find(t, x->bytes, x->length, x->hash);
+            int32_t code = guess[k];
+            if (code < 0 || t->offsets[code + 1] - t->offsets[code] != x->length
+                || !hpckit_same_bytes(t->data + t->offsets[code], x->bytes, x->length))
+                code = intern_find(t, x->bytes, x->length, x->hash);
             if (code < 0) code = intern_add(t, x->bytes, x->length, x->hash);
             if (code < 0) return SCAN_NO_MEMORY;
             ((int32_t *)c->values)[first + k] = code;

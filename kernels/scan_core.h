@@ -25,6 +25,20 @@ TARGET static const uint8_t *ISA(find_bytes)(const uint8_t *p, const uint8_t *en
     return NULL;
 }
 
+/* First occurrence of a step's literal in [p, end), or NULL. */
+TARGET static inline const uint8_t *ISA(find_literal)(const uint8_t *p, const uint8_t *end, const scan_literal *literal) {
+    uint8_t first = literal->bytes[0];
+    for (; p < end; p += 64) {
+        uint64_t m = ISA(mask64)(p, first);
+        for (; m; m &= m - 1) {
+            const uint8_t *q = p + __builtin_ctzll(m);
+            if (end - q < literal->length) return NULL;
+            if (same_literal(q, literal)) return q;
+        }
+    }
+    return NULL;
+}
+
 static inline void ISA(set_range)(scan_state *s, int32_t f, int64_t start, int64_t stop, uint8_t flags) {
     if (f < 0) return;
     s->start[f] = (int32_t)start;
@@ -78,14 +92,13 @@ TARGET static const uint8_t *ISA(quoted_end)(const scan_step *step, const uint8_
 TARGET static const uint8_t *ISA(field_end)(const scan_step *step, const uint8_t *p, const uint8_t *end) {
     const uint8_t *from = p + step->min_width, *best = NULL;
     if (from > end) return NULL;
-    if (step->alternatives == 1 && step->literal[0].length == 1 && !(step->fixed_width | step->blank | step->or_end))
-        return ISA(find_byte)(from, end, step->literal[0].bytes[0]);
+    if (step->alternatives == 1 && !(step->fixed_width | step->blank | step->or_end))
+        return ISA(find_literal)(from, end, &step->literal[0]);
     if (step->fixed_width) return p + step->fixed_width <= end ? p + step->fixed_width : NULL;
     for (int32_t i = 0; i < step->alternatives; i++) {
         const scan_literal *l = &step->literal[i];
-        const uint8_t *q = l->length == 1 ? ISA(find_byte)(from, best ? best : end, l->bytes[0])
-                                          : ISA(find_bytes)(from, best ? best + l->length < end ? best + l->length : end : end,
-                                                            l->bytes, l->length);
+        const uint8_t *until = best && best + l->length - 1 < end ? best + l->length - 1 : end; /* so that it begins before */
+        const uint8_t *q = ISA(find_literal)(from, until, l);
         if (q && (!best || q < best)) best = q;
     }
     if (step->blank) {
@@ -124,8 +137,8 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
                                  const uint8_t *end) {
     const uint8_t *p = record, *q;
     int escaped;
-    for (; i < stop; i++) {
-        const scan_step *step = &s->steps[i];
+    const scan_step *last = s->steps + stop;
+    for (const scan_step *step = s->steps + i; step < last; step++) {
         switch (step->kind) {
         case STEP_RUN:
             p = ISA(split_run)(s, step, record, p, line_end);
@@ -135,11 +148,11 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             q = ISA(field_end)(step, p, line_end);
             if (!q) return scan_fail(s, BAD_FIELD_END, step->field, p - record);
             ISA(set_range)(s, step->field, p - record, q - record, 0);
-            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, i, q - record);
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, -1, q - record);
             p = q + step->then.length;
             break;
         case STEP_LITERAL:
-            if (!starts_with(p, line_end, &step->literal[0])) return scan_fail(s, BAD_LITERAL, i, p - record);
+            if (!starts_with(p, line_end, &step->literal[0])) return scan_fail(s, BAD_LITERAL, -1, p - record);
             ISA(set_range)(s, step->field, p - record, p + step->literal[0].length - record, 0);
             p += step->literal[0].length;
             break;
@@ -147,7 +160,7 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             q = ISA(quoted_end)(step, p, line_end, &escaped);
             if (!q) return scan_fail(s, BAD_QUOTE, step->field, p - record);
             ISA(set_range)(s, step->field, p - record, q - record, escaped ? FLAG_BACKSLASH : 0);
-            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, i, q - record);
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, -1, q - record);
             p = q + step->then.length;
             break;
         case STEP_REST:
@@ -159,7 +172,7 @@ TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const u
             break;
         case STEP_OPTIONAL:
             if (starts_with(p, line_end, &step->literal[0])) p += step->then.length;
-            else i += step->skip;
+            else step += step->skip;
             break;
         case STEP_END:
             if (p < line_end) return scan_fail(s, BAD_TRAILING, -1, p - record);
