@@ -21,7 +21,12 @@ def data(seed: int = 3) -> pa.Table:
     def pick(values: list, nulls: float = 0.15) -> object:
         return None if rng.random() < nulls else rng.choice(values)
 
-    moments = [datetime(1969, 12, 31, 23, 59, 59, 999999), datetime(1970, 1, 1), datetime(1901, 2, 3, 4, 5, 6), datetime(2024, 2, 29, 23)]
+    moments = [
+        datetime(1969, 12, 31, 23, 59, 59, 999999),
+        datetime(1970, 1, 1),
+        datetime(1901, 2, 3, 4, 5, 6),
+        datetime(2024, 2, 29, 23),
+    ]
     rows = [
         {
             "i": i,

@@ -1,4 +1,4 @@
-"""`hpckit convert`: every kind of input into every kind of output, the same rows, and the same bytes at any rank count."""
+"""`hpckit convert`: every kind of input into every kind of output, the same rows and bytes at any rank count."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ def test_the_report_is_duckdbs(log: Path, report: Path) -> None:
         }
     )
     duckdb.sql(
-        "CREATE OR REPLACE TEMP VIEW ev AS SELECT * EXCLUDE stamp, strptime(stamp, '%Y-%m-%d-%H.%M.%S.%f') AS time FROM e"
+        "CREATE OR REPLACE TEMP VIEW ev AS "
+        "SELECT * EXCLUDE stamp, strptime(stamp, '%Y-%m-%d-%H.%M.%S.%f') AS time FROM e"
     )
     duckdb.sql(f"CREATE OR REPLACE TEMP VIEW er AS SELECT * FROM ev WHERE level IN {tuple(BAD)}")
     statements = {

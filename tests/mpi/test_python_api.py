@@ -1,4 +1,4 @@
-"""The Python API on all ranks: DuckDB's answers, the same at any number of ranks, and awkward statements over real splits."""
+"""The Python API on all ranks: DuckDB's answers, the same at any number of ranks; awkward statements over real splits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,10 @@ def folder(context, tmp_path_factory) -> Path:
     if context.is_root:
         pq.write_table(DATA, path / "t.parquet", row_group_size=37)
         rng = random.Random(11)
-        lines = [f"2024-01-{1 + i // 1000:02} 00:{i // 60 % 60:02}:{i % 60:02} k{rng.randrange(50)} {i} text {i % 13}" for i in range(5000)]
+        lines = [
+            f"2024-01-{1 + i // 1000:02} 00:{i // 60 % 60:02}:{i % 60:02} k{rng.randrange(50)} {i} text {i % 13}"
+            for i in range(5000)
+        ]
         (path / "a.log.1").write_text("\n".join(lines[:2000]) + "\n")
         (path / "a.log").write_text("\n".join(lines[2000:]))
     context.bcast(None)  # the files are there
@@ -41,7 +44,7 @@ def folder(context, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def oracle():  # noqa: ANN201
+def oracle():
     connection = connect(DATA)
     yield connection
     connection.close()
@@ -91,8 +94,12 @@ def test_nan_and_zeros_as_keys(context, folder, oracle, record) -> None:
     """Every NaN is one key; DuckDB takes 0.0 and -0.0 as one key, which is shown as 0.0."""
     got = hk.scan_parquet(folder / "t.parquet", context=context).group_by("f").agg(n=hk.len()).collect()
     theirs = answer(oracle, "SELECT abs(f) * sign(f) AS f, count(*) AS n FROM t GROUP BY f ORDER BY f NULLS LAST")
-    ours = [(None if f is None else repr(f + 0.0), n) for f, n in zip(*(c.to_pylist() for c in got.columns), strict=True)]
-    expected = [(None if f is None else repr(f + 0.0), n) for f, n in zip(*(c.to_pylist() for c in theirs.columns), strict=True)]
+    ours = [
+        (None if f is None else repr(f + 0.0), n) for f, n in zip(*(c.to_pylist() for c in got.columns), strict=True)
+    ]
+    expected = [
+        (None if f is None else repr(f + 0.0), n) for f, n in zip(*(c.to_pylist() for c in theirs.columns), strict=True)
+    ]
     assert ours == expected
     record(serialised(got))
 
@@ -132,14 +139,18 @@ def test_lines_over_splits_and_files(context, folder, record, split_bytes: int) 
     assert sum(results[2].column("s").to_pylist()) == 5000 * 4999 // 2
     wanted = [r["n"] for r in rows if r["_offset"] >= 1000 and "k7 " in r["_raw"]]
     assert results[3].column("n").to_pylist() == wanted
-    expected = sorted(((r["_raw"].split()[2], r["n"]) for r in rows))
+    expected = sorted((r["_raw"].split()[2], r["n"]) for r in rows)
     assert [(r["k"], r["n"]) for r in results[4].to_pylist()] == expected
     for table in (*results[2:], t.select("n").slice(1995, 10).collect(), t.select("n").slice(4998, 10).collect()):
         record(serialised(table))
     assert t.select("n").head(3).collect().column("n").to_pylist() == [0, 1, 2]
     assert t.select("n").slice(1998, 4).collect().column("n").to_pylist() == [1998, 1999, 2000, 2001]
     assert t.select("n").slice(4998, 4).collect().column("n").to_pylist() == [4998, 4999]
-    assert t.filter(hk.col("n") % 1000 == 999).head(3).select("n").collect().column("n").to_pylist() == [999, 1999, 2999]
+    assert t.filter(hk.col("n") % 1000 == 999).head(3).select("n").collect().column("n").to_pylist() == [
+        999,
+        1999,
+        2999,
+    ]
 
 
 def test_full_dictionaries_lose_no_group(context, folder, record, monkeypatch) -> None:
@@ -147,14 +158,20 @@ def test_full_dictionaries_lose_no_group(context, folder, record, monkeypatch) -
 
     monkeypatch.setattr(scan, "DICTIONARY_ENTRIES", 64)
     t = hk.scan_logs(str(folder / "a.log*"), "{day} {clock} {k} {n} {m:rest}", context=context)
-    got, other = hk.collect_all([t.group_by("n").agg(c=hk.len(), k=hk.col("k").min()), t.select(u=hk.col("n").n_unique(), s=hk.col("m").n_unique())])
+    got, other = hk.collect_all(
+        [
+            t.group_by("n").agg(c=hk.len(), k=hk.col("k").min()),
+            t.select(u=hk.col("n").n_unique(), s=hk.col("m").n_unique()),
+        ]
+    )
     assert got.num_rows == 5000 and set(got.column("c").to_pylist()) == {1}
     assert other.to_pylist() == [{"u": 5000, "s": 13}]
     record(serialised(got))
 
 
 def test_sql_as_a_table(context, folder) -> None:
-    script = f"WITH g AS (SELECT k, count(*) AS c, max(n) AS hi FROM read_logs('{folder}/a.log*', '{LOG}') GROUP BY k) SELECT * FROM g WHERE c > 80"
+    groups = f"SELECT k, count(*) AS c, max(n) AS hi FROM read_logs('{folder}/a.log*', '{LOG}') GROUP BY k"
+    script = f"WITH g AS ({groups}) SELECT * FROM g WHERE c > 80"
     t = hk.sql(script, context=context)
     assert t.columns == ["k", "c", "hi"]
     got = t.filter(hk.col("hi") < 4990).sort("c", "k", descending=[True, False]).head(4).collect()
@@ -170,7 +187,13 @@ def test_written_files_are_read_back(context, folder, shared_path, record) -> No
     t = hk.scan_parquet(folder / "t.parquet", context=context)
     rows = t.filter(hk.col("n").is_not_null()).with_columns(file=hk.lit("x"))
     expected = rows.collect()
-    for verb, name in {"write_parquet": "o.parquet", "write_arrow": "o.arrow", "write_hdf5": "o.h5", "write_csv": "o.csv", "write_jsonl": "o.jsonl"}.items():
+    for verb, name in {
+        "write_parquet": "o.parquet",
+        "write_arrow": "o.arrow",
+        "write_hdf5": "o.h5",
+        "write_csv": "o.csv",
+        "write_jsonl": "o.jsonl",
+    }.items():
         assert getattr(rows, verb)(shared_path / name) == expected.num_rows
         record((shared_path / name).read_bytes())
         with pytest.raises(hk.UserError, match="exists already"):
@@ -189,7 +212,7 @@ def test_errors_are_the_same_on_all_ranks(context, folder) -> None:
         t.select((hk.col("i") * 0 + 2**62).sum().alias("s")).collect()
     with pytest.raises(QueryError, match="convert"):
         t.select(hk.col("k").cast(int).alias("z")).collect()
-    with pytest.raises(MemoryBudgetError, match="--memory|budget"):
+    with pytest.raises(MemoryBudgetError, match=r"--memory|budget"):
         hk.scan_parquet(folder / "t.parquet", context=context, memory=2000).collect()
     with pytest.raises(MemoryBudgetError, match="groups"):
         hk.scan_parquet(folder / "t.parquet", context=context, memory=2000).group_by("i", "s").len().collect()
@@ -201,6 +224,9 @@ def test_errors_are_the_same_on_all_ranks(context, folder) -> None:
 def test_two_zones_at_once(context, folder) -> None:
     """Tables that read the same file in two ways share no scan."""
     path = folder / "a.log.1"
-    first = [hk.scan_logs(path, LOG, context=context, time_zone=zone).select("ts").head(1) for zone in ("", "Europe/Berlin", "")]
+    first = [
+        hk.scan_logs(path, LOG, context=context, time_zone=zone).select("ts").head(1)
+        for zone in ("", "Europe/Berlin", "")
+    ]
     times = [result.column("ts").to_pylist()[0] for result in hk.collect_all(first)]
     assert times == [datetime(2024, 1, 1), datetime(2023, 12, 31, 23), datetime(2024, 1, 1)]
