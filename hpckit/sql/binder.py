@@ -135,12 +135,13 @@ class _Binder:
                 f"table {', '.join(source.paths)} does not exist; read a file with FROM 'path.parquet' or "
                 f"read_logs('path', 'format')"
             ) from None
-        visible = [field for field in schema if field.name not in HIDDEN.names]
+        visible = list(schema)  # a file's own column _file is one like any other
         names = unique_names([field.name for field in visible])
         if names != [field.name for field in visible] and len(set(f.name for f in visible)) < len(visible):
             raise QueryError(f"{', '.join(source.paths)}: two columns have the same name; name them with columns =")
         fields = [(field.name, normal_type(field.type)) for field in visible]
-        return Relation(source, (), pa.schema(fields), HIDDEN, None)
+        hidden = pa.schema([field for field in HIDDEN if field.name not in schema.names])
+        return Relation(source, (), pa.schema(fields), hidden, None)
 
     def _aliased(self, relation: Relation, node: exp.Expression, name: str | None) -> Relation:
         """The relation under the alias of its FROM item, its columns renamed if the alias lists them."""

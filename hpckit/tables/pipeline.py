@@ -19,7 +19,8 @@ from hpckit.tables.order import TopK
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Project, Sort, SortKey
 from hpckit.tables.spool import Spool
 
-POSITION = "__position"  # hidden column: a row's place in the canonical order
+INTERNAL = "\x1f"  # names of hidden columns begin with a byte that no file's column does
+POSITION = f"{INTERNAL}position"  # hidden column: a row's place in the canonical order
 TOP_K_MAX = 1 << 20  # ORDER BY … LIMIT up to here keeps only the best rows while it streams
 
 OrderKey = tuple[str, bool, bool]
@@ -151,7 +152,7 @@ def sort_columns(keys: Sequence[SortKey], schema: pa.Schema, carried: Sequence[s
         if isinstance(key.expr, ColumnRef):
             name = key.expr.name
         else:
-            name = f"__sort{i}"
+            name = f"{INTERNAL}sort{i}"
             projection.append((name, key.expr))
             made.hidden.append(name)
         made.keys.append((name, key.descending, key.nulls_first))

@@ -13,6 +13,7 @@ from hpckit.errors import InternalError
 from hpckit.tables.columns import Batch
 from hpckit.tables.order import sort_distributed
 from hpckit.tables.pipeline import (
+    INTERNAL,
     POSITION,
     AggregateSink,
     OrderKey,
@@ -80,8 +81,8 @@ def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
     # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.
     order: list[OrderKey] = []
     for i, (name, _) in enumerate(sink.operator.keys):
-        table = table.append_column(f"__key{i}", table.column(name))
-        order.append((f"__key{i}", False, False))
+        table = table.append_column(f"{INTERNAL}key{i}", table.column(name))
+        order.append((f"{INTERNAL}key{i}", False, False))
     return Rows(table, order, [name for name, _, _ in order])
 
 
