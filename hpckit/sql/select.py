@@ -113,7 +113,8 @@ class Select:
             return column if column is not None and column in keys else self._alias_first(node)
 
         condition = None if having is None else self._expr(having.this, grouped_first)
-        return Grouping(schema, [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)], condition)
+        varying = [k for k in dict.fromkeys(keys) if not isinstance(k, Literal)]
+        return Grouping(schema, varying or keys[:1], condition)  # one constant key: of no rows it makes no group
 
     def _group_key(self, node: exp.Expression, outputs: Sequence[Expr]) -> Expr:
         expr = outputs[position] if (position := _ordinal(node, len(outputs), "GROUP BY")) is not None else None
