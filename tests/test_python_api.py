@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import hpckit as hk
@@ -162,3 +164,31 @@ def test_the_readme_way(path: Path, tmp_path: Path) -> None:
     assert done.stdout == "{'k': ['a', 'b'], 'n': [4, 2]}\n"
     assert done.returncode == 2
     assert done.stderr.startswith("hpckit: error: column m does not exist") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("first", ["import hpckit.sql", "from hpckit.sql import bind", "hk.sql", "pass"])
+def test_sql_is_a_function_whatever_was_imported_before(path: Path, first: str) -> None:
+    text = f"SELECT max(n) AS n FROM read_logs('{path}', '{FORMAT}')"
+    script = f"import hpckit as hk\n{first}\nfor _ in range(2): print(hk.sql({text!r}).collect().to_pydict())"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "{'n': [3]}\n" * 2, done.stderr
+
+
+def test_columns_may_have_any_name(tmp_path: Path) -> None:
+    """No name that the engine uses for itself, or for the hidden columns, gets in the way of a column of the data."""
+    names = ["__position", "__key0", "__sort0", "__order", "__row", "len", "we\"ird", "", "ö €", "_file", "_offset"]
+    rows = pa.table({name: [i + k for k in (2, 0, 1)] for i, name in enumerate(names)})
+    pq.write_table(rows, tmp_path / "x.parquet")
+    t = hk.scan_parquet(tmp_path / "x.parquet")
+    assert t.collect().equals(rows)
+    assert hk.sql(f"SELECT * FROM '{tmp_path}/x.parquet'").collect().equals(rows)
+    for i, name in enumerate(names):
+        ordered = t.sort(-hk.col(name), "__position").collect()
+        assert ordered.column("__key0").to_pylist() == [3, 2, 1]
+        assert t.sort(name).head(2).collect().column(name).to_pylist() == [i, i + 1]
+        grouped = t.group_by(name).agg(n=hk.len()).sort("n", name).collect()
+        assert grouped.column(name).to_pylist() == [i, i + 1, i + 2]
+        quoted = '"' + name.replace('"', '""') + '"'
+        if name:
+            text = f"SELECT {quoted}, count(*) AS c FROM '{tmp_path}/x.parquet' GROUP BY {quoted} ORDER BY c, {quoted} DESC"
+            assert hk.sql(text).collect().column(0).to_pylist() == [i + 2, i + 1, i]

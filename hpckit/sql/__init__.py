@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from hpckit.sql.parse import Statement
     from hpckit.tables.plan import Plan, Source
+    from hpckit.tables.table import Table
 
 __all__ = ["bind", "parse_script"]
 
@@ -30,3 +33,15 @@ def bind(statement: Statement, schema_of: Callable[[Source], pa.Schema]) -> Plan
     from hpckit.sql.binder import bind as bind_statement
 
     return bind_statement(statement, schema_of)
+
+
+class _Package(ModuleType):
+    """`hk.sql(…)` is a function also after this package, which has the same name, was imported."""
+
+    def __call__(self, text: str, **options: Any) -> Table:
+        from hpckit.sql.run import sql
+
+        return sql(text, **options)
+
+
+sys.modules[__name__].__class__ = _Package
