@@ -1,4 +1,4 @@
-"""`hpckit query` end to end: same bytes at any rank count, DuckDB's answers, hostile input, one error for each mistake."""
+"""`hpckit query` end to end: same bytes at any rank count, DuckDB's answers, hostile input, one error a mistake."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Python API on all ranks: DuckDB's answers, the same at any number of ranks; awkward statements over real splits."""
+"""The Python API on all ranks: DuckDB's answers, the same bytes at any number of ranks, awkward tables over real splits."""
 
 from __future__ import annotations
 
