@@ -6,7 +6,7 @@ from libc.string cimport memcpy
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
+import pyarrow.compute as pc
 
 
 cdef extern from "intern.h" nogil:
@@ -180,7 +180,7 @@ cdef class Interner:
 
     def rank(self):
         """Rank (int32) of each entry in bytewise order."""
-        order = pa.compute.sort_indices(self.arrow().cast(pa.large_binary()))
+        order = pc.sort_indices(self.arrow().cast(pa.large_binary()))
         rank = np.empty(len(self), np.int32)
         rank[np.asarray(order)] = np.arange(len(self), dtype=np.int32)
         return rank
