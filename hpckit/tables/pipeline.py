@@ -13,8 +13,8 @@ from hpckit.aggregates.groupby import GroupBy
 from hpckit.aggregates.spec import AggSpec
 from hpckit.tables.columns import Batch, Column
 from hpckit.tables.evaluate import Evaluator, mask
-from hpckit.tables.expr import Expr
 from hpckit.tables.expr import Column as ColumnRef
+from hpckit.tables.expr import Expr
 from hpckit.tables.order import TopK
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Project, Sort, SortKey
 from hpckit.tables.spool import Spool
@@ -224,8 +224,9 @@ class Pipeline:
         if isinstance(head, Aggregate):
             return AggregateSink(head, self.schema)
         if isinstance(head, Sort) and isinstance(follows, Limit) and follows.count is not None:
-            if follows.count + follows.offset <= TOP_K_MAX:
-                return TopKSink(head, follows.count + follows.offset, self.schema)
+            count = follows.count + follows.offset
+            if count <= TOP_K_MAX:
+                return TopKSink(head, count, self.schema)
         if isinstance(head, Limit) and head.count is not None:
             return LimitSink(head, self.schema, budget)
         return SpoolSink(self.schema, budget, position=isinstance(head, Sort))

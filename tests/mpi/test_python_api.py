@@ -1,4 +1,4 @@
-"""The Python API on all ranks: DuckDB's answers, the same bytes at any number of ranks, awkward tables over real splits."""
+"""The Python API on all ranks: DuckDB's answers, the same at any rank count, awkward tables over real splits."""
 
 from __future__ import annotations
 
@@ -230,3 +230,32 @@ def test_two_zones_at_once(context, folder) -> None:
     ]
     times = [result.column("ts").to_pylist()[0] for result in hk.collect_all(first)]
     assert times == [datetime(2024, 1, 1), datetime(2023, 12, 31, 23), datetime(2024, 1, 1)]
+
+
+def test_batches_of_more_rows_than_one_holds(context, folder, shared_path, record) -> None:
+    """100,000 lines in one split and in many: groups of coded columns whose dictionary grows, NULL beside them."""
+    path = shared_path / "many.log"
+    rows = [(f"k{i * 7919 % 30_011}" if i % 10 else "-", i) for i in range(100_000)]
+    if context.is_root:
+        path.write_text("".join(f"{k} {n}\n" for k, n in rows))
+        (shared_path / "f.toml").write_text('name = "f"\npattern = "{k} {n:int}"\n[fields.k]\nnull = ["-"]\n')
+    context.bcast(None)
+    groups: dict[str, list[int]] = {}
+    for k, n in rows:
+        groups.setdefault(k.upper(), []).append(n)
+    expected = sorted((k, len(v), v[0], sum(v)) for k, v in groups.items() if k != "-")
+    expected.append((None, len(groups["-"]), groups["-"][0], sum(groups["-"])))
+    for split_bytes in (1 << 26, 99_991):
+        t = hk.scan_logs(path, "f", format_file=str(shared_path / "f.toml"), split_bytes=split_bytes, context=context)
+        upper, null = t.group_by(k=hk.col("k").str.to_uppercase()), hk.col("k").is_null()
+        made = [
+            upper.agg(c=hk.len(), first=hk.col("n").first(), s=hk.col("n").sum()),
+            t.select(nulls=hk.len().where(null), ones=hk.len().where(hk.col("k").str.starts_with("k1"))),
+            t.select("n").slice(32_760, 40_000),
+        ]
+        grouped, counted, sliced = hk.collect_all(made)
+        assert [tuple(row.values()) for row in grouped.to_pylist()] == expected
+        ones = sum(k.startswith("k1") for k, _ in rows)
+        assert counted.to_pylist() == [{"nulls": 10_000, "ones": ones}]
+        assert sliced.column("n").to_pylist() == list(range(32_760, 72_760))
+        record(serialised(grouped))
