@@ -122,9 +122,10 @@ cdef extern from "scan_isa.h" nogil:
 
 PADDING = SCAN_PADDING
 NEED_DATA, DONE, ROWS_FULL, REJECTS_FULL, DICTIONARY_FULL, TEXT_FULL, NO_MEMORY = range(7)
-REASONS = ("good", "literal", "field_end", "int", "float", "time", "bool", "utf8", "json", "too_few", "too_many", "quote",
-           "too_long", "orphan", "escape", "trailing")
-REJECT_DTYPE = np.dtype([("offset", "i8"), ("length", "i8"), ("reason", "i4"), ("field", "i4"), ("lines", "i8"), ("at", "i8")])
+REASONS = ("good", "literal", "field_end", "int", "float", "time", "bool", "utf8", "json", "too_few", "too_many",
+           "quote", "too_long", "orphan", "escape", "trailing")
+REJECT_DTYPE = np.dtype([("offset", "i8"), ("length", "i8"), ("reason", "i4"), ("field", "i4"), ("lines", "i8"),
+                         ("at", "i8")])
 STEP_KINDS = {"literal": 1, "field": 2, "rest": 3, "spaces": 4, "optional": 5, "run": 6, "quoted": 7, "end": 8}
 VALUE_KINDS = {"int": 1, "float": 2, "time": 3, "coded": 4, "text": 5, "bool": 6}
 ATOM_KINDS = {"in": 1, "prefix": 2, "suffix": 3, "contains": 4, "int": 5, "float": 6, "time": 7, "null": 8}
@@ -182,7 +183,8 @@ cdef class TimeParser:
         self.program.memo_width = before
         self.program.tail_memo = not set(kinds[second + 1:]) - {"", "z"}
         self.program.tail_width = -1
-        if kinds[second - 4:second] == ["H", "", "M", ""] and second > 4 and "j" not in kinds and "H" not in kinds[:second - 4]:
+        clock = kinds[second - 4:second] == ["H", "", "M", ""] and second > 4
+        if clock and "j" not in kinds and "H" not in kinds[:second - 4]:
             self.program.day_ops = second - 4
             self.program.day_width = before - 6
 
@@ -240,8 +242,8 @@ def compile_time(pattern):
         elif c in "YymbBaAdejHIMSfpzZsQU":
             ops.append((c, width))
         else:
-            raise ValueError(f"time pattern {pattern!r}: %{c} is not known; use one of %Y %y %m %d %e %b %B %a %A %H %I %p "
-                             "%M %S %f %3f %6f %9f %.f %z %Z %s %Q %U %j")
+            raise ValueError(f"time pattern {pattern!r}: %{c} is not known; use one of %Y %y %m %d %e %b %B %a %A %H "
+                             "%I %p %M %S %f %3f %6f %9f %.f %z %Z %s %Q %U %j")
     return ops
 
 
@@ -267,8 +269,8 @@ cdef class Scanner:
                  max_record=16 << 20, text_capacity=8 << 20, level=None):
         """
         mode          1 pattern, 2 csv, 3 json, 4 logfmt
-        programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals[, then]) and the fields
-                      that each may leave out; the first program that fits a record cuts it
+        programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals[, then]) and
+                      the fields that each may leave out; the first program that fits a record cuts it
         columns       dicts: field, kind, null, time (TimeParser), parts, byte_array
         terms         lists of atoms (kind, op, negate, column dict, value)
         """
@@ -305,9 +307,10 @@ cdef class Scanner:
         cdef int32_t i
         for i in range(self.state.atom_count):
             free(self.state.atoms[i].set)
-        for pointer in (<size_t>self.state.steps, <size_t>self.state.absent, <size_t>self.state.columns, <size_t>self.state.keys, <size_t>self.state.atoms,
-                        <size_t>self.state.term_stop, <size_t>self.state.start, <size_t>self.state.length,
-                        <size_t>self.state.flags, <size_t>self.state.scratch):
+        for pointer in (<size_t>self.state.steps, <size_t>self.state.absent, <size_t>self.state.columns,
+                        <size_t>self.state.keys, <size_t>self.state.atoms, <size_t>self.state.term_stop,
+                        <size_t>self.state.start, <size_t>self.state.length, <size_t>self.state.flags,
+                        <size_t>self.state.scratch):
             free(<void *><size_t>pointer)
 
     def _allocate(self, field_count, programs, column_count, keys):
@@ -322,8 +325,8 @@ cdef class Scanner:
         self.state.start = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
         self.state.length = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
         self.state.flags = <uint8_t *>calloc(field_count + 1, 1)
-        if not (self.state.steps and self.state.absent and self.state.columns and self.state.keys and self.state.start and self.state.length
-                and self.state.flags):
+        if not (self.state.steps and self.state.absent and self.state.columns and self.state.keys
+                and self.state.start and self.state.length and self.state.flags):
             raise MemoryError("no memory for a scan")
         for i, key in enumerate(keys):
             self._set_bytes(&self.state.keys[i], key)
@@ -458,7 +461,8 @@ cdef class Scanner:
         self.arrays = []
         for i, kind in enumerate(self.column_kinds):
             column = &self.state.columns[i]
-            dtype, size = {"float": ("f8", rows), "coded": ("i4", rows), "text": ("i4", rows + 1)}.get(kind, ("i8", rows))
+            shapes = {"float": ("f8", rows), "coded": ("i4", rows), "text": ("i4", rows + 1)}
+            dtype, size = shapes.get(kind, ("i8", rows))
             values = self._array(size, dtype)
             valid = self._array(rows, "u1")
             text = None
