@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
-
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -29,7 +28,7 @@ def start_quickly() -> None:
 
 
 def keep_pages() -> None:
-    """Let the C library reuse the pages of freed arrays: touching fresh ones for every batch costs as much as the work."""
+    """Let the C library reuse the pages of freed arrays: touching fresh ones for each batch costs as much as the work."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # not glibc
