@@ -102,7 +102,8 @@ LINES = st.sampled_from(
         b"x 1 first", b"yy -22 second one", b"x 9223372036854775807 max", b"x 9223372036854775808 too big", b"",
         b"no fields", b"\r", b"x 5 with\rlone cr", b"x 5 nul\x00here", b"bad\xff 1 utf8", b"x 1 caf\xc3\xa9", b"a b c",
         b"x 07 ", b" lead 1 x", b"x 1 ends with cr\r", b"x  1 two blanks", b"12-INFO started", b"13-WARN odd\r",
-        b"  at frame.one", b"Caused by: x", b"99-BAD", b"1", b"14-", b"07-ERROR \xff", b"\xc3", b"15-E \xe2\x82\xac eur",
+        b"  at frame.one", b"Caused by: x", b"99-BAD", b"1", b"14-", b"07-ERROR \xff", b"\xc3",
+        b"15-E \xe2\x82\xac euro",
     ]
 )  # fmt: skip
 

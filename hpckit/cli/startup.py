@@ -28,7 +28,7 @@ def start_quickly() -> None:
 
 
 def keep_pages() -> None:
-    """Let the C library reuse the pages of freed arrays: touching fresh ones for each batch costs as much as the work."""
+    """Let the C library keep the pages of freed arrays: fresh ones for each batch cost as much to touch as the work."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):  # not glibc

@@ -146,7 +146,7 @@ class SortColumns:
 
 def sort_columns(keys: Sequence[SortKey], schema: pa.Schema, carried: Sequence[str]) -> SortColumns:
     """How rows of `schema` (with hidden columns `carried`) are projected before they are sorted by `keys`."""
-    projection = [(name, ColumnRef(name)) for name in schema.names if name not in carried]
+    projection: list[tuple[str, Expr]] = [(name, ColumnRef(name)) for name in schema.names if name not in carried]
     made = SortColumns((), [])
     for i, key in enumerate(keys):
         if isinstance(key.expr, ColumnRef):
