@@ -9,6 +9,8 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from hpckit.spmd.launch import single_thread
+
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
@@ -22,6 +24,7 @@ class _NoPandas(importlib.abc.MetaPathFinder):
 
 def start_quickly() -> None:
     """What every command that reads data does first."""
+    single_thread()  # before numpy loads
     gc.set_threshold(100_000, 50, 50)  # imports make many objects and no garbage; batches are freed by their counts
     keep_pages()
     import_arrow_alone()

@@ -21,6 +21,12 @@ def on_terminal(stream: TextIO) -> bool:
     return stream.isatty() or name in os.environ.get(TERMINAL_VARIABLE, "").split(",")
 
 
+def single_thread() -> None:
+    """One compute thread a rank. To be called before numpy loads: BLAS starts its threads then, and they spin."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+
+
 def _first_number(variables: tuple[str, ...], environ: Mapping[str, str]) -> tuple[str, int] | None:
     for variable in variables:
         text = environ.get(variable, "")

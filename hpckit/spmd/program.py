@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, UserError
-from hpckit.spmd.launch import check_world_size, launcher_rank
+from hpckit.spmd.launch import check_world_size, launcher_rank, single_thread
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -33,9 +33,7 @@ def world() -> Context:
     """
     global _world
     if _world is None:
-        # Known before numpy loads: one compute thread a rank, and BLAS starts no idle ones.
-        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-            os.environ.setdefault(variable, "1")
+        single_thread()
         os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: our own message is the one to read
         from hpckit.spmd.context import start
 
