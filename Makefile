@@ -34,7 +34,7 @@ test-fast: dev
 lint: dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/cython-lint kernels
+	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint kernels
 	@$(BIN)/mypy
 
 format: dev

@@ -24,6 +24,7 @@ DICTIONARY_ENTRIES = 1 << 19
 DICTIONARY_BYTES = 32 << 20
 REJECT_TEXT_BYTES = 500  # how much of a rejected record is kept
 BOM = b"\xef\xbb\xbf"
+WINDOW_BYTES = 1 << 14  # how far a line's start is looked for at a time
 DAY_US = 86_400_000_000
 QUOTE = ord('"')
 
@@ -159,13 +160,15 @@ class TextReader:
         # The byte before the split may end a line, but a quote there is counted in the parity already.
         at = 1 if inside or (self._has_quotes() and reader.buffer[0] == QUOTE) else 0
         while True:
-            window = reader.buffer[at : reader.limit].tobytes()
-            if self._has_quotes():
-                found, inside = _newline_outside_quotes(window, inside)
-            else:
-                found = window.find(b"\n")
-            if found >= 0:
-                return at + found + 1
+            while at < reader.limit:
+                window = reader.buffer[at : min(at + WINDOW_BYTES, reader.limit)].tobytes()
+                if self._has_quotes():
+                    found, inside = _newline_outside_quotes(window, inside)
+                else:
+                    found = window.find(b"\n")
+                if found >= 0:
+                    return at + found + 1
+                at += len(window)
             if reader.final or reader.base + reader.limit > split.end:
                 return -1
             reader.refill(reader.limit)
