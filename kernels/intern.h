@@ -160,6 +160,8 @@ static inline int32_t intern_find(const intern_table *t, const uint8_t *p, int64
     return t->slots[intern_probe(t, p, n, hash)].code;
 }
 
+static inline void intern_prefetch(const intern_table *t, uint64_t hash) { __builtin_prefetch(&t->slots[hash & t->mask]); }
+
 static int32_t intern_add(intern_table *t, const uint8_t *p, int64_t n, uint64_t hash) {
     int64_t used = t->offsets[t->count];
     /* the first entry is always taken, so that a fresh dictionary makes progress with any string */

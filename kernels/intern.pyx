@@ -25,6 +25,8 @@ cdef extern from "intern.h" nogil:
     void intern_free(intern_table *table)
     int32_t intern_get(intern_table *table, const uint8_t *p, int64_t n)
     int32_t intern_find(intern_table *table, const uint8_t *p, int64_t n, uint64_t hash)
+    int32_t intern_add(intern_table *table, const uint8_t *p, int64_t n, uint64_t hash)
+    void intern_prefetch(const intern_table *table, uint64_t hash)
     uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n)
 
 
@@ -41,6 +43,30 @@ cdef int _intern_all(intern_table *table, const uint8_t *data, const int64_t[::1
         code = intern_get(table, data + offsets[i], offsets[i + 1] - offsets[i])
         if code < 0:
             return code
+        codes[i] = code
+    return 0
+
+
+cdef enum:
+    AHEAD = 16  # entries between asking for a slot's cache line and reading it
+
+
+cdef int _intern_entries(intern_table *table, const intern_table *other, const int32_t[::1] entries,
+                         int32_t[::1] codes) noexcept nogil:
+    """As _intern_all for entries of another table, whose hashes are known; a negative status on failure."""
+    cdef Py_ssize_t i
+    cdef int32_t code, entry
+    cdef int64_t begin
+    for i in range(entries.shape[0]):
+        if i + AHEAD < entries.shape[0]:
+            intern_prefetch(table, other.hashes[entries[i + AHEAD]])
+        entry = entries[i]
+        begin = other.offsets[entry]
+        code = intern_find(table, other.data + begin, other.offsets[entry + 1] - begin, other.hashes[entry])
+        if code < 0:
+            code = intern_add(table, other.data + begin, other.offsets[entry + 1] - begin, other.hashes[entry])
+            if code < 0:
+                return code
         codes[i] = code
     return 0
 
@@ -129,13 +155,25 @@ cdef class Interner:
     def intern_coded(self, Interner other, start=0, stop=None):
         """Codes here (int32) of the entries start..stop of `other`, adding what is new."""
         stop = len(other) if stop is None else stop
-        codes = np.empty(stop - start, np.int32)
-        if stop > start:
-            if self is other:
-                codes[:] = np.arange(start, stop, dtype=np.int32)
-            else:
-                self._fill(other.offsets()[start:stop + 1], other.data(), np.zeros(0, np.uint8), codes)
+        return self.intern_entries(other, np.arange(start, stop, dtype=np.int32))
+
+    def intern_entries(self, Interner other, const int32_t[::1] entries):
+        """Codes here (int32) of these entries of `other` (all >= 0), adding what is new; nothing is hashed again."""
+        codes = np.empty(entries.shape[0], np.int32)
+        if self is other:
+            codes[:] = entries
+            return codes
+        self._fill_entries(other, entries, codes)
         return codes
+
+    def _fill_entries(self, Interner other, const int32_t[::1] entries, int32_t[::1] codes):
+        cdef int status
+        with nogil:
+            status = _intern_entries(self.table, other.table, entries, codes)
+        if status == INTERN_FULL:
+            raise MemoryError(f"dictionary of {len(self)} entries is full")
+        if status < 0:
+            raise MemoryError("no memory to grow a string dictionary")
 
     def find(self, bytes value):
         """Code of `value`, -1 if it is not an entry."""

@@ -92,7 +92,7 @@ class OwnCodes:
         out = np.empty(len(codes), np.int32)
         if gather_ids(codes, table, out):
             fresh = unknown_codes(codes, table)
-            table[fresh + 1] = self.strings.intern(strings_of(dictionary, fresh))
+            table[fresh + 1] = self.strings.intern_entries(dictionary, np.ascontiguousarray(fresh, np.int32))
             gather_ids(codes, table, out)
         return out
 

@@ -232,15 +232,18 @@ class TextReader:
         values, valid, text = arrays
         if dictionary is not None:
             return Coded(values, dictionary)
-        mask = None if valid is None else valid == 0
+        rows = len(values)
+        bitmap = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
         if text is not None:
-            return _string_array(values, text, mask)
+            buffers = [bitmap, pa.py_buffer(values), pa.py_buffer(text)]
+            return pa.Array.from_buffers(pa.string(), len(values) - 1, buffers)
         kind = pa.string() if column.name == "_raw" else self.format.fields[self.format.index(column.name)].arrow_type
         if pa.types.is_date32(kind):
-            return pa.array((values // DAY_US).astype(np.int32), pa.int32(), mask=mask).view(kind)
-        if pa.types.is_boolean(kind):
-            return pa.array(values.astype(bool), mask=mask)
-        return pa.array(values, kind if kind != pa.timestamp("us") else pa.int64(), mask=mask).view(kind)
+            values = (values // DAY_US).astype(np.int32)
+        elif pa.types.is_boolean(kind):
+            values = np.packbits(values.astype(bool), bitorder="little")
+        # The buffers are those that the kernel filled: nothing is copied.
+        return pa.Array.from_buffers(kind, rows, [bitmap, pa.py_buffer(values)])
 
     def _take_rejects(self, split: Split) -> None:
         late_lines = self._scanner.take_late_lines()
@@ -339,13 +342,6 @@ class TextReader:
 
 def _dictionary() -> Interner:
     return Interner(DICTIONARY_ENTRIES, DICTIONARY_BYTES, grow=False)
-
-
-def _string_array(offsets: np.ndarray, text: np.ndarray, mask: np.ndarray | None) -> pa.Array:
-    """An Arrow string array over the batch's text buffer, without a copy."""
-    rows = len(offsets) - 1
-    valid = None if mask is None else pa.py_buffer(np.packbits(~mask, bitorder="little"))
-    return pa.Array.from_buffers(pa.string(), rows, [valid, pa.py_buffer(offsets), pa.py_buffer(text)])
 
 
 def _newline_outside_quotes(window: bytes, inside: bool) -> tuple[int, bool]:
