@@ -8,6 +8,7 @@ import resource
 import sys
 import time
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from hpckit.errors import OutputError
@@ -99,6 +100,12 @@ def _skew(values: list[float]) -> float | None:
 
 
 def memory_peak_bytes() -> int:
-    """Largest resident size of this process so far."""
+    """Largest resident size of this program so far.
+
+    ru_maxrss would also count what the process that started it had in memory: it survives the exec.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux
+        return int(status.read_text().partition("VmHWM:")[2].split()[0]) * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
