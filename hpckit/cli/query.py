@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpckit.spmd.context import Context
     from hpckit.sql.run import Prepared
     from hpckit.tables.execute import Outcome, RunOptions
+    from hpckit.tables.spool import Spool
 
 SHOWN_ROWS = 100
 
@@ -210,18 +211,29 @@ def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
 def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:
     from hpckit.sinks import write
     from hpckit.sinks.terminal import show
+    from hpckit.spmd.launch import on_terminal
 
     several = len(paths) > 1
     for number, (result, path) in enumerate(zip(outcome.results, paths, strict=True)):
         if path is not None:
             write(ctx, result.spool, path, overwrite)
         else:
-            if several and ctx.is_root and sys.stdout.isatty():
+            if several and ctx.is_root and on_terminal(sys.stdout):
                 print(f"{number + 1}: {' '.join(titles[number].split())}", flush=True)
-            show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
+            if result.kind == "explain":
+                ctx.on_root(_print_lines, result.spool)
+            else:
+                show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
             if several and ctx.is_root:
                 print(flush=True)
         result.spool.close()
+
+
+def _print_lines(spool: Spool) -> None:
+    """A plan as it is: one line of text a row."""
+    for ordinal in spool.ordinals():
+        for batch in spool.read(ordinal):
+            print("\n".join(batch.column(0).to_pylist()), flush=True)
 
 
 def _summarise(counts: LineCounts, paths: list[str | None], elapsed_s: float) -> None:

@@ -14,6 +14,7 @@ from hpckit.errors import OutputError
 from hpckit.sinks.blocks import Regrouping
 from hpckit.sinks.encode import TextEncoder
 from hpckit.sinks.layout import Layout
+from hpckit.spmd.launch import on_terminal
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -41,7 +42,7 @@ def show(ctx: Context, spool: Spool, stream: IO[str], limit_rows: int = 100) -> 
 
 
 def _is_terminal(stream: IO[str]) -> bool:
-    return bool(getattr(stream, "isatty", lambda: False)())
+    return on_terminal(stream)
 
 
 @contextmanager

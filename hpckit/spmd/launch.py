@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from typing import TextIO
+from typing import IO
 
 from hpckit.errors import LaunchError
 
@@ -15,7 +15,7 @@ RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of the ranks end on a terminal
 
 
-def on_terminal(stream: TextIO) -> bool:
+def on_terminal(stream: IO[str]) -> bool:
     """Whether people see `stream` as it is written: a terminal, or a launcher's pipe that `hpckit run` ends on one."""
     name = "stdout" if stream is sys.stdout else "stderr" if stream is sys.stderr else "other"
     return stream.isatty() or name in os.environ.get(TERMINAL_VARIABLE, "").split(",")

@@ -80,7 +80,7 @@ def _described(ctx: Context, kind: str, plan: Plan, counts: LineCounts) -> Resul
         )
     spool = Spool(table.schema, None, 1 << 30)
     spool.append(ctx.rank, table if ctx.is_root else table.slice(0, 0))
-    return Result(plan, spool, counts)
+    return Result(plan, spool, counts, kind)
 
 
 def sql(text: str, *, context: Context | None = None, options: RunOptions | None = None) -> Table:

@@ -41,11 +41,15 @@ class RunOptions:
 
 @dataclass(slots=True)
 class Result:
-    """What a statement gave: rows by ordinal on this rank, and how its source was read (on all ranks together)."""
+    """What a statement gave: rows by ordinal on this rank, and how its source was read (on all ranks together).
+
+    kind   "select", "explain" or "describe"
+    """
 
     plan: Plan
     spool: Spool
     counts: LineCounts
+    kind: str = "select"
 
 
 @dataclass(slots=True)
