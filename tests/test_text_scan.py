@@ -18,12 +18,13 @@ from hpckit.formats import compile_pattern
 from hpckit.formats.model import Format
 from hpckit.formats.reference import parse_line
 from hpckit.formats.values import Misfit
+from hpckit.partition import deal_by_weight
 from hpckit.sources import reader as reader_module
 from hpckit.sources.base import ReadOptions
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.files import list_files
 from hpckit.sources.program import WantedColumn
-from hpckit.sources.splits import deal, make_splits
+from hpckit.sources.splits import make_splits
 from hpckit.sources.text import TextSource
 
 PLAIN = compile_pattern("{a} {n:int} {rest:rest}", name="plain")
@@ -277,7 +278,7 @@ def test_rotations_oldest_first(tmp_path):
 
 @given(st.lists(st.integers(1, 1000), max_size=40), st.integers(1, 7))
 def test_deal_gives_each_piece_to_one_rank_evenly(weights, size):
-    shares = deal(weights, size)
+    shares = deal_by_weight(weights, size)
     assert sorted(i for share in shares for i in share) == list(range(len(weights)))
     loads = [sum(weights[i] for i in share) for share in shares]
     assert max(loads) - min(loads) <= max(weights, default=0)

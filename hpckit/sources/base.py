@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
@@ -93,11 +93,3 @@ class OpenSource(Protocol):
     def reader(self, columns: Sequence[WantedColumn], terms: Terms, options: ReadOptions) -> SplitReader:
         """A reader of the rows that satisfy any of `terms` (all atoms of it); no terms: all rows. Local."""
         ...
-
-
-@dataclass(slots=True)
-class Opened:
-    """What `open_source` found: the source and what the user should be told."""
-
-    source: OpenSource
-    notes: list[str] = field(default_factory=list)

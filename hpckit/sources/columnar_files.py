@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -39,15 +40,16 @@ class Pieces(Protocol):
     def close(self) -> None: ...
 
 
-class _Closing:
+class _Closing(ABC):
     def __enter__(self) -> Any:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @abstractmethod
     def close(self) -> None:
-        raise NotImplementedError
+        """Let go of the file."""
 
 
 class ParquetPieces(_Closing):

@@ -10,8 +10,9 @@ import numpy as np
 
 from hpckit._kernels import scan
 from hpckit.errors import InputError
+from hpckit.partition import deal_by_weight
 from hpckit.sources.files import InputFile
-from hpckit.sources.splits import Split, deal
+from hpckit.sources.splits import Split
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -26,7 +27,7 @@ def quote_parity(ctx: Context, files: Sequence[InputFile], splits: Sequence[Spli
     The last split of a file is not counted, compressed files are not split.
     """
     counted = [s for s in splits if s.end < files[s.file].size and not files[s.file].compression]
-    mine = deal([s.weight for s in counted], ctx.size)[ctx.rank]
+    mine = deal_by_weight([s.weight for s in counted], ctx.size)[ctx.rank]
     own = np.zeros((len(mine), 2), np.int64)
     with ctx.agreed("counting quotes"):
         buffer = np.empty(BLOCK_BYTES, np.uint8) if mine else np.empty(0, np.uint8)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -47,14 +46,3 @@ def make_splits(files: Sequence[InputFile], split_bytes: int = DEFAULT_SPLIT_BYT
             end = min(begin + split_bytes, file.size)
             splits.append(Split(len(splits), number, begin, end, end - begin))
     return splits
-
-
-def deal(weights: Sequence[int], size: int) -> list[list[int]]:
-    """Indices of the pieces of each of `size` ranks, ascending: heaviest first to the least loaded (Graham 1969)."""
-    shares: list[list[int]] = [[] for _ in range(size)]
-    loads = [(0, rank) for rank in range(size)]
-    for index in sorted(range(len(weights)), key=lambda i: (-weights[i], i)):
-        load, rank = heapq.heappop(loads)
-        shares[rank].append(index)
-        heapq.heappush(loads, (load + weights[index], rank))
-    return [sorted(share) for share in shares]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +11,11 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.errors import FormatError, MemoryBudgetError
+from hpckit.partition import deal_by_weight
 from hpckit.sources.base import HIDDEN, Atom, OpenSource, ReadOptions, SplitReader
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
 from hpckit.sources.program import WantedColumn
-from hpckit.sources.splits import Split, deal
+from hpckit.sources.splits import Split
 from hpckit.tables.expr import Column as ColumnRef
 from hpckit.tables.expr import Expr
 from hpckit.tables.pipeline import POSITION, AggregateSink, Budget, LimitSink, Pipeline, SpoolSink, TopKSink
@@ -70,9 +71,6 @@ class SpooledRejects:
     def append(self, rows: tuple[int, pa.RecordBatch], /) -> None:
         """Store (ordinal of the split, rows)."""
         self._spool.append(self._first + rows[0], pa.Table.from_batches([rows[1]]))
-
-
-Opener = Callable[[Source], OpenSource]
 
 
 def run_plans(ctx: Context, plans: Sequence[Plan], opened: dict[Source, OpenSource], options: RunOptions) -> Outcome:
@@ -131,19 +129,19 @@ class SharedScan:
 
     def _scan(self, splits: Sequence[Split], progress: bool) -> None:
         ctx = self.ctx
-        mine = [splits[i] for i in deal([s.weight for s in splits], ctx.size)[ctx.rank]]
+        mine = [splits[i] for i in deal_by_weight([s.weight for s in splits], ctx.size)[ctx.rank]]
         own_bytes, all_bytes = sum(s.end - s.begin for s in mine), sum(s.end - s.begin for s in splits)
         bar = ctx.progress("scan", all_bytes, own_bytes) if progress else None
         limit = ctx.memory_budget(self.options.memory_bytes)
         with ctx.agreed("reading"):
             for split in mine:
-                seen = replace_counts(self.reader.counts)
+                seen_lines = self.reader.counts.lines
                 for batch in self.reader.read(split):
                     for pipeline in self.pipelines:
                         pipeline.update(batch, split.ordinal)
                     self._check_memory(limit)
                 if bar:
-                    bar.update(split.end - split.begin, self.reader.counts.lines - seen.lines)
+                    bar.update(split.end - split.begin, self.reader.counts.lines - seen_lines)
             if bar:
                 bar.close()
         ctx.count(bytes=own_bytes, rows=self.reader.counts.parsed)
@@ -156,11 +154,6 @@ class SharedScan:
                 "use more ranks or nodes, raise --memory, group by fewer distinct values, or use "
                 "approx_count_distinct and approx_quantile"
             )
-
-
-def replace_counts(counts: LineCounts) -> LineCounts:
-    """A copy of the counters."""
-    return replace(counts, reasons=dict(counts.reasons))
 
 
 def with_hidden(schema: pa.Schema) -> pa.Schema:
