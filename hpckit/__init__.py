@@ -32,7 +32,12 @@ _EXPORTS = {
 }
 
 
+_ROOMS = ("arrays",)  # packages that are public by themselves: hk.arrays
+
+
 def __getattr__(name: str) -> object:
+    if name in _ROOMS:
+        return importlib.import_module(f"hpckit.{name}")
     module = _EXPORTS.get(name)
     if module is None:
         raise AttributeError(f"module 'hpckit' has no attribute {name!r}")
@@ -43,4 +48,4 @@ def __getattr__(name: str) -> object:
 
 
 def __dir__() -> list[str]:
-    return ["__version__", *sorted(_EXPORTS)]
+    return ["__version__", *sorted((*_EXPORTS, *_ROOMS))]
