@@ -20,6 +20,8 @@ KERNELS = {
     "reduce": [],
     "sketch": ["sketch.h", "intern.h"],
     "runs": ["runs.h"],
+    "partition": ["partition.h"],
+    "radix": ["radix.h"],
 }
 
 BOUNDSCHECK = os.environ.get("HPCKIT_BOUNDSCHECK") == "1"  # the test suite's second build

@@ -144,6 +144,16 @@ class Context:
         """
         return exchange.exchange(self, table, destinations)
 
+    def exchange_array(self, array: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Send the first counts[0] rows of `array` (N-D, rows along its first axis) to rank 0, the next to rank 1, ….
+
+        Collective. Returns the rows sent here, by rank, and how many came from each. All ranks pass arrays of one dtype
+        and row shape, of any size; contents are checked, and a mismatch raises InternalError everywhere.
+        """
+        from hpckit.spmd import arrays
+
+        return arrays.exchange(self, array, counts)
+
     def gather_table(self, table: pa.Table, root: int = 0) -> pa.Table | None:
         """All rows in rank order on `root`, None elsewhere. Collective."""
         here = exchange.exchange(self, table, np.full(table.num_rows, root, np.int32))

@@ -1,0 +1,133 @@
+"""Sort keys as unsigned words: order-preserving encodings of NumPy's fixed-size types, and the way back.
+
+Words compare as the values do: NaN after every number, NaNs among themselves by their bits as unsigned integers, −0 before
++0, NaT after every time, False before True, bytes as unsigned bytes. For floats this is the usual flip of the sign bit or,
+below zero, of all bits (as in Herf's radix sort of floats, 2001), shifted so that negative NaNs wrap round to the end.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hpckit._kernels import partition
+from hpckit.errors import UserError
+
+# What turns the bits of a value into its word (kernels/partition.h)
+UNSIGNED, SIGNED, FLOAT, TIME = range(4)
+KINDS = {"u": UNSIGNED, "b": UNSIGNED, "i": SIGNED, "f": FLOAT, "M": TIME, "m": TIME}
+WORD_BYTES = 8
+SUPPORTED = "integers, float16/32/64, bool, datetime64, timedelta64 and fixed-length bytes (S<n>)"
+
+
+def check(dtype: np.dtype, what: str = "array") -> None:
+    """UserError unless values of `dtype` can be sorted. Local."""
+    if (dtype.kind in KINDS and dtype.itemsize <= WORD_BYTES) or (dtype.kind == "S" and dtype.itemsize > 0):
+        return
+    remedy = "turn it into one of these with astype()" if dtype.kind in "OUV" else "sort its parts as several keys"
+    raise UserError(f"cannot sort {what} of dtype {dtype}: expected {SUPPORTED}; {remedy}")
+
+
+def kind_of(dtype: np.dtype) -> int:
+    """The encoding of a numeric dtype: UNSIGNED, SIGNED, FLOAT or TIME. Local."""
+    return KINDS[dtype.kind]
+
+
+def bits_of(values: np.ndarray) -> np.ndarray:
+    """The same memory as native unsigned integers of the same size; copied only if strided or of the other byte order."""
+    values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
+    return values.view(f"u{values.dtype.itemsize}")
+
+
+def encode(values: np.ndarray, descending: bool = False, nulls_first: bool = False) -> np.ndarray:
+    """Words (uint64) in the order of `values` (1-D, of at most 8 bytes each), or in the reverse order. Local.
+
+    `nulls_first` puts NaT first; otherwise it is last, ascending and descending. NaN is a number, the greatest.
+    """
+    check(values.dtype)
+    if values.dtype.kind == "S":
+        words = encode_bytes(values)
+        if len(words) != 1:
+            raise UserError(f"{values.dtype} does not fit one word: expected at most S{WORD_BYTES}; use encode_all")
+        return ~words[0] if descending else words[0]
+    kind = kind_of(values.dtype)
+    if kind == TIME and descending != nulls_first:
+        kind = SIGNED  # NaT, the least integer, stays at the low end: first, or last once all bits are flipped
+    bits = bits_of(values)
+    if bits.dtype.itemsize < 4:
+        bits, kind = _widened(bits, kind)
+    words = np.empty(len(values), np.uint64)
+    partition.encode(bits, kind, words)
+    return np.invert(words, out=words) if descending else words
+
+
+def encode_all(values: np.ndarray, descending: bool = False, nulls_first: bool = False) -> list[np.ndarray]:
+    """As `encode`, for any sortable dtype: one or more words a value, the most significant first. Local."""
+    check(values.dtype)
+    if values.dtype.kind != "S":
+        return [encode(values, descending, nulls_first)]
+    words = encode_bytes(values)
+    return [np.invert(word, out=word) for word in words] if descending else words
+
+
+def encode_bytes(values: np.ndarray) -> list[np.ndarray]:
+    """Fixed-length bytes as big-endian words, most significant first; NumPy's padding with NULs sorts first. Local."""
+    width = values.dtype.itemsize
+    count = -(-width // WORD_BYTES)
+    padded = np.ascontiguousarray(values.astype(f"S{count * WORD_BYTES}"))
+    table = padded.view(np.uint8).view(">u8").reshape(len(values), count)
+    return [table[:, i].astype(np.uint64) for i in range(count)]
+
+
+def decode_bytes(words: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
+    """The values that `encode_bytes` made the words of. Local."""
+    table = np.empty((len(words[0]), len(words)), ">u8")
+    for i, word in enumerate(words):
+        table[:, i] = word
+    return table.view(f"S{WORD_BYTES * len(words)}").reshape(-1).astype(dtype)
+
+
+def decode(words: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """The values of ascending words (`encode` without options) of `dtype`; 4- and 8-byte types in place. Local."""
+    native = dtype.newbyteorder("=")
+    if native.kind == "S":
+        return decode_bytes([words], dtype)
+    if words.dtype.itemsize != native.itemsize and native.itemsize >= 4:
+        words = words.astype(f"u{native.itemsize}")
+    if native.itemsize >= 4:
+        partition.decode(words, kind_of(native))
+        return words.view(native).astype(dtype, copy=False)
+    return decode_small(words, native).astype(dtype, copy=False)
+
+
+def decode_small(words: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Values of 1- and 2-byte types from their words (any unsigned type). Local."""
+    size = dtype.itemsize
+    if dtype.kind == "f":
+        return all_halves()[np.asarray(words, np.int64)].view(dtype)
+    bits = np.asarray(words).astype(f"u{size}")
+    return (bits ^ (1 << (8 * size - 1)) if dtype.kind == "i" else bits).astype(f"u{size}").view(dtype)
+
+
+def _widened(bits: np.ndarray, kind: int) -> tuple[np.ndarray, int]:
+    """Values of 1 and 2 bytes as 4-byte ones whose kind gives the wanted words."""
+    if kind == SIGNED:
+        return (bits ^ bits.dtype.type(1 << (8 * bits.dtype.itemsize - 1))).astype(np.uint32), UNSIGNED
+    if kind == FLOAT:
+        return half_words()[bits].astype(np.uint32), UNSIGNED
+    return bits.astype(np.uint32), UNSIGNED
+
+
+def all_halves() -> np.ndarray:
+    """The bits (uint16) of every float16 in sorted order: position = word."""
+    bits = np.arange(1 << 16, dtype=np.uint16)
+    magnitude = bits & 0x7FFF
+    nan = magnitude > 0x7C00
+    signed = np.where(bits >> 15, -1 - magnitude.astype(np.int32), magnitude.astype(np.int32))
+    return bits[np.lexsort((np.where(nan, bits, signed), nan))]
+
+
+def half_words() -> np.ndarray:
+    """The word (uint16) of every float16, by its bits."""
+    words = np.empty(1 << 16, np.uint16)
+    words[all_halves()] = np.arange(1 << 16, dtype=np.uint16)
+    return words

@@ -1,0 +1,98 @@
+"""Where a sort is cut: exact cuts by histogram refinement, and the sampled splitters of a partition into buckets.
+
+`find` is Histogram Sort with Sampling (Yang, Harsh, Solomonik 2019): in each round every rank samples the keys that may
+still be the one looked for, all count the keys below each sample, and the counts narrow the search. The cuts are exact,
+and equal keys are divided by origin (lower ranks first), so that heavy duplicates are cut like any other keys.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpckit.spmd.arrays import exscan_sums
+
+if TYPE_CHECKING:
+    from hpckit.spmd import Context
+
+SAMPLES_PER_TARGET = 64  # expected in each round of `find`: it takes about log64(keys) rounds
+CELLS_MAX = 1 << 14  # of a classifier's table: 32 KiB, it stays in the first cache
+WORD_MAX = (1 << 64) - 1
+
+
+def find(context: Context, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Cut the ranks' sorted `keys` (1-D, any dtype NumPy can search) at global positions. Collective.
+
+    `targets` (int64, the same on all ranks) are positions in the sorted order of all keys of all ranks, 0 … their number;
+    among equal keys those of lower ranks come first, on a rank in the order given. Returns int64 cuts: keys[:cuts[j]] are
+    this rank's part of the first targets[j] keys, so the cuts of all ranks add up to targets[j].
+    """
+    targets = np.asarray(targets, np.int64)
+    total = context.allreduce(len(keys))
+    search = _Search(targets, len(keys), total)
+    searched = search.open.copy()
+    trip = 0
+    while search.open.any():  # the same on every rank: it follows from global counts alone
+        probes = _sample(context, keys, search, trip)
+        local = np.stack([np.searchsorted(keys, probes, "left"), np.searchsorted(keys, probes, "right")])
+        search.narrow(local, context.allreduce(local.astype(np.int64)))
+        trip += 1
+    cuts = np.where(targets > 0, len(keys), 0)  # of targets 0 and `total`
+    cuts[searched] = _divide_ties(context, search.low, search.high, targets - search.below)[searched]
+    return cuts
+
+
+class _Search:
+    """For each target the keys between which it is known to be: this rank's keys[low:high], `below` … `above` of all."""
+
+    def __init__(self, targets: np.ndarray, count: int, total: int) -> None:
+        self.targets = targets
+        self.open = (targets > 0) & (targets < total)
+        self.low, self.high = np.zeros_like(targets), np.full_like(targets, count)
+        self.below, self.above = np.zeros_like(targets), np.full_like(targets, total)
+
+    def narrow(self, local: np.ndarray, everywhere: np.ndarray) -> None:
+        """Take in how many keys are (less than, at most) each probe on this rank, and on all of them. Local.
+
+        A target at or inside a run of keys equal to a probe is found: low:high becomes that run.
+        """
+        at = np.searchsorted(everywhere[0], self.targets, "right") - 1  # the last probe that begins at or before it
+        has, has_next = self.open & (at >= 0), self.open & (at + 1 < everywhere.shape[1])
+        found = has & (self.targets <= everywhere[1][at])
+        inside, after = at[found], at[has & ~found]
+        self.low[found], self.high[found], self.below[found] = local[0][inside], local[1][inside], everywhere[0][inside]
+        self.open[found] = False
+        rest = has & ~found
+        self.low[rest] = np.maximum(self.low[rest], local[1][after])
+        self.below[rest] = np.maximum(self.below[rest], everywhere[1][after])
+        rest = has_next & ~found
+        before = at[rest] + 1
+        self.high[rest] = np.minimum(self.high[rest], local[0][before])
+        self.above[rest] = np.minimum(self.above[rest], everywhere[0][before])
+
+
+def _sample(context: Context, keys: np.ndarray, search: _Search, trip: int) -> np.ndarray:
+    """About SAMPLES_PER_TARGET keys of all ranks out of each open interval, sorted, each once. Collective.
+
+    Chance decides how fast the search is, never what it finds.
+    """
+    chance = np.random.default_rng([context.rank, trip])
+    places = []
+    for j in np.flatnonzero(search.open).tolist():
+        low, high = int(search.low[j]), int(search.high[j])
+        within = int(search.above[j] - search.below[j])
+        if within <= SAMPLES_PER_TARGET:
+            places.append(np.arange(low, high))
+        elif high > low:
+            count = chance.binomial(high - low, SAMPLES_PER_TARGET / within)
+            places.append(chance.integers(low, high, count))
+    mine = keys[np.unique(np.concatenate(places))] if places else keys[:0]
+    return np.unique(np.concatenate(context.allgather(mine)))
+
+
+def _divide_ties(context: Context, low: np.ndarray, high: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Cuts in runs of equal keys low:high so that `wanted` of all ranks' come before: lower ranks give first. Collective."""
+    ties = high - low
+    return low + np.clip(wanted - exscan_sums(context, ties), 0, ties)

@@ -1,0 +1,121 @@
+"""NumPy arrays between ranks without a detour through Arrow: bounded rounds of direct messages, checked at the end.
+
+Messages go from pair to pair, so neither 32-bit counts nor displacements limit an array; what stays on a rank is not
+sent at all. Every rank keeps a running hash of what it sent to and had from each other one, compared when all is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpckit._kernels import route
+from hpckit.errors import InternalError
+from hpckit.spmd.library import MPI
+from hpckit.spmd.transport import COUNT_MAX, alltoall
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
+
+ROUND_BYTES = 64 << 20  # what a rank sends to all others in one round of `exchange`, about
+TAG = 72
+
+
+def exscan_sums(context: Context, values: np.ndarray) -> np.ndarray:
+    """Element-wise sums of int64 `values` over the ranks before this one, zeros on rank 0. Collective."""
+    send, before = np.ascontiguousarray(values, np.int64), np.zeros(values.shape, np.int64)
+    context._comm.Exscan(send, before, MPI.SUM)
+    return np.zeros_like(before) if context.is_root else before
+
+
+class Exchange:
+    """An all-to-all of bytes in rounds that the caller lays out. Collective: every rank makes the same rounds."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.sent = np.zeros((context.size, 2), np.uint64)  # by rank: bytes, hash of all messages so far
+        self.received = np.zeros((context.size, 2), np.uint64)
+
+    def round(self, leaving: list[np.ndarray], arriving: list[np.ndarray]) -> None:
+        """Send leaving[r] to rank r and fill arriving[r] from it (uint8; those of this rank are left alone).
+
+        Collective. Sizes agree between sender and receiver; empty ones make no message.
+        """
+        here, size, comm = self.context.rank, self.context.size, self.context._comm
+        around = [(here + step) % size for step in range(1, size)]  # nobody is everybody's first
+        requests = [comm.Irecv([part, MPI.BYTE], r, TAG) for r in around for part in _parts(arriving[r])]
+        requests += [comm.Isend([part, MPI.BYTE], r, TAG) for r in around for part in _parts(leaving[r])]
+        for r in around:
+            _fold(self.sent[r], leaving[r])
+        if requests:
+            MPI.Request.Waitall(requests)
+        for r in around:
+            _fold(self.received[r], arriving[r])
+        self.context.count(
+            bytes=sum(len(leaving[r]) for r in around), messages=sum(len(leaving[r]) > 0 for r in around)
+        )
+
+    def finish(self) -> None:
+        """InternalError on every rank unless all arrived as it was sent. Collective."""
+        told = alltoall(self.context, self.sent.view(np.int64)).view(np.uint64)
+        with self.context.agreed("comparing what was sent and what arrived"):
+            for source in np.flatnonzero((told != self.received).any(axis=1)).tolist():
+                raise InternalError(
+                    f"rank {source} sent rank {self.context.rank} {told[source, 0]} bytes of hash "
+                    f"{told[source, 1]:016x}; {self.received[source, 0]} of hash {self.received[source, 1]:016x} arrived"
+                )
+
+
+def exchange(
+    context: Context, array: np.ndarray, counts: np.ndarray, round_bytes: int = ROUND_BYTES
+) -> tuple[np.ndarray, np.ndarray]:
+    """See Context.exchange_array. Collective."""
+    with context.agreed("preparing an exchange of arrays"):
+        counts = np.asarray(counts, np.int64)
+        if counts.shape != (context.size,) or (counts < 0).any() or counts.sum() != len(array):
+            raise InternalError(f"counts {counts.tolist()} for {len(array)} rows and {context.size} ranks")
+        array = np.ascontiguousarray(array)
+        row_bytes = array.dtype.itemsize * int(np.prod(array.shape[1:], dtype=np.int64))
+    incoming = alltoall(context, counts.reshape(-1, 1)).reshape(-1)
+    with context.agreed("making room for an exchange of arrays"):
+        received = np.empty((int(incoming.sum()), *array.shape[1:]), array.dtype)
+    if context.size == 1:
+        received[...] = array
+        return received, incoming
+    out, into = _bytes(array, row_bytes), _bytes(received, row_bytes)
+    away = max(len(out) - int(counts[context.rank]) * row_bytes, len(into) - int(incoming[context.rank]) * row_bytes)
+    rounds = context.allreduce(away // round_bytes + 1, "max")
+    exchange_ = Exchange(context)
+    ends, ends_in = np.cumsum(counts), np.cumsum(incoming)
+    begin, begin_in = (ends - counts) * row_bytes, (ends_in - incoming) * row_bytes
+    for k in range(rounds):
+        leaving = _slices(out, begin, counts * row_bytes, k, rounds)
+        arriving = _slices(into, begin_in, incoming * row_bytes, k, rounds)
+        arriving[context.rank][...] = leaving[context.rank]
+        exchange_.round(leaving, arriving)
+    exchange_.finish()
+    return received, incoming
+
+
+def _slices(data: np.ndarray, begin: np.ndarray, sizes: np.ndarray, k: int, rounds: int) -> list[np.ndarray]:
+    """Part k of `rounds` of every rank's bytes."""
+    starts, stops = begin + sizes * k // rounds, begin + sizes * (k + 1) // rounds
+    return [data[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
+
+
+def _bytes(array: np.ndarray, row_bytes: int) -> np.ndarray:
+    return array.reshape(-1).view(np.uint8) if array.size and row_bytes else np.empty(0, np.uint8)
+
+
+def _parts(data: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(data), COUNT_MAX):
+        yield data[start : start + COUNT_MAX]
+
+
+def _fold(state: np.ndarray, data: np.ndarray) -> None:
+    """Take a message into the (bytes, hash) of what came before it."""
+    if len(data):
+        state[0] += np.uint64(len(data))
+        state[1] = route.hash_bytes(data, int(state[1]))

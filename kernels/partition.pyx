@@ -1,0 +1,153 @@
+"""Order-preserving words of numbers, and the range partition of rows into buckets with write-combining.
+
+Values come as the unsigned integers of their bits; `kind` says what they are (0 unsigned, 1 signed, 2 float, 3 time).
+Every bucket begins at a whole number of cache lines of its array, so that full lines can go past the caches.
+"""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+
+import numpy as np
+
+cdef extern from "partition.h" nogil:
+    ctypedef struct classifier:
+        uint64_t low
+        int shift, steps
+        int64_t cells, buckets
+        const uint16_t *table
+        const uint64_t *splitters
+    int PARTITION_BLOCK
+    void encode_32(const uint32_t *from_, int64_t n, int kind, uint32_t *to)
+    void encode_64(const uint64_t *from_, int64_t n, int kind, uint64_t *to)
+    void encode_wide_32(const uint32_t *from_, int64_t n, int kind, uint64_t *to)
+    void encode_wide_64(const uint64_t *from_, int64_t n, int kind, uint64_t *to)
+    void decode_32(uint32_t *w, int64_t n, int kind)
+    void decode_64(uint64_t *w, int64_t n, int kind)
+    void classify_words(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids)
+    void scatter_32(const uint32_t *from_, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint32_t *to,
+                    uint32_t *lines)
+    void scatter_64(const uint64_t *from_, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint64_t *to,
+                    uint64_t *lines)
+    void scatter_rest_32(int64_t buckets, const int64_t *next_, uint32_t *to, const uint32_t *lines)
+    void scatter_rest_64(int64_t buckets, const int64_t *next_, uint64_t *to, const uint64_t *lines)
+    void scatter_rows(const uint64_t *keys, const uint64_t *payload, int64_t extra, int64_t first, int64_t n, int kind,
+                      const uint16_t *ids, int64_t *next_, uint64_t *to, uint64_t *lines, int64_t group)
+    void scatter_rows_rest(int64_t buckets, const int64_t *next_, int64_t width, uint64_t *to, const uint64_t *lines,
+                           int64_t group)
+
+ctypedef fused word_t:
+    uint32_t
+    uint64_t
+
+LINE_BYTES = 64
+
+
+def encode(const word_t[::1] values, int kind, uint64_t[::1] out):
+    """out[i] = the word of the value whose bits are values[i]."""
+    cdef int64_t n = values.shape[0]
+    if out.shape[0] != n:
+        raise ValueError(f"{n} values for {out.shape[0]} words")
+    if n == 0:
+        return
+    with nogil:
+        if word_t is uint32_t:
+            encode_wide_32(&values[0], n, kind, &out[0])
+        else:
+            encode_wide_64(&values[0], n, kind, &out[0])
+
+
+def decode(word_t[::1] words, int kind):
+    """Words to the bits of their values, in place."""
+    cdef int64_t n = words.shape[0]
+    if n == 0:
+        return
+    with nogil:
+        if word_t is uint32_t:
+            decode_32(&words[0], n, kind)
+        else:
+            decode_64(&words[0], n, kind)
+
+
+def classify(const word_t[::1] values, int kind, uint64_t low, int shift, int steps, const uint16_t[::1] table,
+             const uint64_t[::1] splitters, int64_t buckets, uint16_t[::1] ids, int64_t[::1] counts):
+    """ids[i] = bucket of values[i], 0 <= id < buckets, and counts[b] += rows of bucket b (see `classifier`)."""
+    cdef classifier c
+    cdef uint64_t block[1024]
+    cdef int64_t i, start, m, n = values.shape[0]
+    if ids.shape[0] != n or counts.shape[0] != buckets:
+        raise ValueError(f"{n} values for {ids.shape[0]} ids, {buckets} buckets for {counts.shape[0]} counts")
+    if buckets < 1 or buckets > 65536 or table.shape[0] < 1 or splitters.shape[0] < buckets - 1 + (1 << steps):
+        raise ValueError(f"{buckets} buckets, {table.shape[0]} cells, {splitters.shape[0]} padded splitters")
+    if n == 0:
+        return
+    c.low, c.shift, c.steps, c.cells, c.buckets = low, shift, steps, table.shape[0], buckets
+    c.table, c.splitters = &table[0], &splitters[0]
+    with nogil:
+        start = 0
+        while start < n:
+            m = min(n - start, PARTITION_BLOCK)
+            if word_t is uint32_t:
+                encode_wide_32(&values[start], m, kind, block)
+            else:
+                encode_wide_64(&values[start], m, kind, block)
+            classify_words(&c, block, m, &ids[start])
+            for i in range(start, start + m):
+                counts[ids[i]] += 1
+            start += m
+
+
+def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t[::1] places, word_t[::1] out):
+    """The words of `values` to their buckets, in order: places[b] is where bucket b's next word goes, and moves on."""
+    cdef int64_t n = values.shape[0], per_line = 64 // sizeof(word_t), buckets = places.shape[0]
+    if ids.shape[0] != n:
+        raise ValueError(f"{n} values for {ids.shape[0]} bucket numbers")
+    if n == 0:
+        return
+    if (<uintptr_t>&out[0]) % 64:
+        raise ValueError("the buckets must begin at a cache line")
+    lines = aligned(buckets * 64, 64).view(np.uint32 if word_t is uint32_t else np.uint64)
+    cdef word_t[::1] lanes = lines
+    with nogil:
+        if word_t is uint32_t:
+            scatter_32(&values[0], n, kind, &ids[0], &places[0], &out[0], &lanes[0])
+            scatter_rest_32(buckets, &places[0], &out[0], &lanes[0])
+        else:
+            scatter_64(&values[0], n, kind, &ids[0], &places[0], &out[0], &lanes[0])
+            scatter_rest_64(buckets, &places[0], &out[0], &lanes[0])
+
+
+def row_group(int64_t width):
+    """Rows of `width` words that fill whole cache lines: buckets of rows begin at a multiple of this many rows."""
+    cdef int64_t group = 1
+    while group * width % 8:
+        group *= 2
+    return group
+
+
+def rows(const uint64_t[::1] keys, int kind, const uint64_t[:, ::1] payload, int64_t first, const uint16_t[::1] ids,
+         int64_t[::1] places, uint64_t[:, ::1] out):
+    """Rows (word of the key, words of the payload) to their buckets as `scatter` does; places count rows.
+
+    Without payload (None) a row's second word is its number, from `first` on.
+    """
+    cdef int64_t n = keys.shape[0], extra = 1 if payload is None else payload.shape[1]
+    cdef int64_t buckets = places.shape[0], group = row_group(1 + extra)
+    cdef const uint64_t *words = NULL
+    if ids.shape[0] != n or out.shape[1] != 1 + extra or (payload is not None and payload.shape[0] != n):
+        raise ValueError(f"{n} keys, {ids.shape[0]} bucket numbers, {out.shape[1]} words a row")
+    if n == 0:
+        return
+    if (<uintptr_t>&out[0, 0]) % 64:
+        raise ValueError("the buckets must begin at a cache line")
+    if payload is not None:
+        words = &payload[0, 0]
+    cdef uint64_t[::1] lanes = aligned(buckets * group * (1 + extra) * 8, 64).view(np.uint64)
+    with nogil:
+        scatter_rows(&keys[0], words, extra, first, n, kind, &ids[0], &places[0], &out[0, 0], &lanes[0], group)
+        scatter_rows_rest(buckets, &places[0], 1 + extra, &out[0, 0], &lanes[0], group)
+
+
+def aligned(int64_t size, int64_t alignment):
+    """An uninitialised uint8 array of `size` bytes that begins at a multiple of `alignment`."""
+    whole = np.empty(size + alignment, np.uint8)
+    start = -whole.ctypes.data % alignment
+    return whole[start : start + size]
