@@ -20,6 +20,7 @@ KERNELS = {
     "reduce": [],
     "sketch": ["sketch.h", "intern.h"],
     "runs": ["runs.h"],
+    "strsort": ["strsort.h"],
     "partition": ["partition.h"],
     "radix": ["radix.h"],
 }

@@ -136,13 +136,14 @@ class Context:
         """The rank (int32) that owns each hash. Local."""
         return route.destinations(hashes, self.size)
 
-    def exchange(self, table: pa.Table, destinations: np.ndarray) -> pa.Table:
+    def exchange(self, table: pa.Table, destinations: np.ndarray, keep_coded: bool = False) -> pa.Table:
         """Send row i of `table` to rank destinations[i]; returns the rows sent here. Collective.
 
         Rows arrive in the order of (source rank, source row). All ranks pass tables of one schema, possibly empty.
         Data goes in bounded rounds; rows and contents are checked, and a mismatch raises InternalError everywhere.
+        Dictionaries arrive as plain columns; with `keep_coded` columns of type spmd.coded.KIND arrive as they are.
         """
-        return exchange.exchange(self, table, destinations)
+        return exchange.exchange(self, table, destinations, keep_coded=keep_coded)
 
     def exchange_array(self, array: np.ndarray, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Send the first counts[0] rows of `array` (N-D, rows along its first axis) to rank 0, the next to rank 1, ….

@@ -1,0 +1,345 @@
+/* Stable sort of rows by several columns, strings among them: each row carries the next 8 bytes of its key as one word.
+ *
+ * Multikey MSD radix sort with cached words (Ng and Kakehi, "Cache efficient radix sort for string sorting", 2007; the
+ * word at a time is from Bentley and Sedgewick's multikey quicksort, 1997): sort by the cached word, then load the next
+ * word of rows that tie. A column is a level. The word of a string at a depth holds 7 bytes and, in its lowest byte, how
+ * many are left (8: more than 7), so that words order as strings do and "a" differs from "a\0". */
+#ifndef HPCKIT_STRSORT_H
+#define HPCKIT_STRSORT_H
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STRSORT_STEP 7        /* bytes of a string in a word */
+#define STRSORT_MORE 8        /* the low byte of a word whose string goes on */
+#define STRSORT_SMALL 32      /* ties up to here are sorted by insertion */
+#define STRSORT_WIDE_ROWS 16384 /* from here on a pass looks at 12 bits */
+#define STRSORT_BLOCK 256     /* rows looked at ahead, so that their strings are on the way */
+#define STRSORT_SKIP_ROWS 512 /* common beginnings are skipped in ranges of this size */
+
+enum { STRSORT_WORDS, STRSORT_NUMBERS, STRSORT_TEXT32, STRSORT_TEXT64 };
+
+typedef struct {
+    int kind;
+    uint64_t flip;  /* ~0 for descending order */
+    uint64_t first; /* STRSORT_NUMBERS: the word of row 0, the others count up */
+    const uint64_t *words;
+    const int32_t *offsets32;
+    const int64_t *offsets64;
+    const uint8_t *data;
+    int64_t data_size;
+} strsort_level;
+
+typedef struct {
+    uint64_t word;
+    int64_t row;
+} strsort_item;
+
+typedef struct {
+    int64_t begin, end, depth;
+    int32_t level;
+} strsort_task;
+
+static inline int strsort_is_text(const strsort_level *level) { return level->kind >= STRSORT_TEXT32; }
+
+static inline int64_t strsort_begin(const strsort_level *level, int64_t row) {
+    return level->kind == STRSORT_TEXT32 ? level->offsets32[row] : level->offsets64[row];
+}
+
+static inline uint64_t strsort_text(const uint8_t *data, int64_t size, int64_t begin, int64_t end) {
+    int64_t left = end - begin;
+    uint64_t word = 0;
+    if (begin + 8 <= size) {
+        memcpy(&word, data + begin, 8);
+        word = __builtin_bswap64(word);
+    } else {
+        for (int64_t i = 0; i < 8 && begin + i < size; i++) word |= (uint64_t)data[begin + i] << (56 - 8 * i);
+    }
+    if (left >= STRSORT_STEP) return (word & ~0xFFULL) | (uint64_t)(left > STRSORT_STEP ? STRSORT_MORE : STRSORT_STEP);
+    return left <= 0 ? 0 : (word & (~0ULL << (64 - 8 * left))) | (uint64_t)left;
+}
+
+/* The word of a row at `depth` bytes into a string (numbers have one word, depth 0). */
+static inline uint64_t strsort_word(const strsort_level *level, int64_t row, int64_t depth) {
+    switch (level->kind) {
+    case STRSORT_WORDS: return level->words[row] ^ level->flip;
+    case STRSORT_NUMBERS: return (level->first + (uint64_t)row) ^ level->flip;
+    case STRSORT_TEXT32:
+        return level->flip ^ strsort_text(level->data, level->data_size, (int64_t)level->offsets32[row] + depth,
+                                          level->offsets32[row + 1]);
+    default:
+        return level->flip ^ strsort_text(level->data, level->data_size, level->offsets64[row] + depth,
+                                          level->offsets64[row + 1]);
+    }
+}
+
+/* Where rows that tie in `word` go on: deeper into the string or at the next level. */
+static inline void strsort_next(const strsort_level *levels, uint64_t word, int32_t *level, int64_t *depth) {
+    const strsort_level *here = levels + *level;
+    if (strsort_is_text(here) && ((word ^ here->flip) & 0xFF) == STRSORT_MORE) {
+        *depth += STRSORT_STEP;
+    } else {
+        *level += 1;
+        *depth = 0;
+    }
+}
+
+/* Row `a` of one table against row `b` of another (or the same) with the same kinds of levels: -1, 0 or 1. */
+static inline int strsort_compare(const strsort_level *left, int64_t a, const strsort_level *right, int64_t b,
+                                  int32_t count, int32_t level, int64_t depth) {
+    while (level < count) {
+        uint64_t x = strsort_word(left + level, a, depth), y = strsort_word(right + level, b, depth);
+        if (x != y) return x < y ? -1 : 1;
+        strsort_next(left, x, &level, &depth);
+    }
+    return 0;
+}
+
+static inline void strsort_insertion(strsort_item *items, int64_t n) {
+    for (int64_t i = 1; i < n; i++) {
+        strsort_item item = items[i];
+        int64_t k = i;
+        for (; k > 0 && items[k - 1].word > item.word; k--) items[k] = items[k - 1];
+        items[k] = item;
+    }
+}
+
+/* Sort items stably by word: most significant differing digit first. Recursion is at most 8 deep. */
+static void strsort_radix(strsort_item *items, strsort_item *spare, int64_t n) {
+    if (n <= STRSORT_SMALL) {
+        strsort_insertion(items, n);
+        return;
+    }
+    uint64_t differ = 0;
+    for (int64_t i = 1; i < n; i++) differ |= items[i].word ^ items[0].word;
+    if (!differ) return;
+    int bits = n >= STRSORT_WIDE_ROWS ? 12 : 8;
+    int shift = 64 - __builtin_clzll(differ) - bits;
+    if (shift < 0) shift = 0;
+    uint64_t mask = ((uint64_t)1 << bits) - 1;
+    int64_t places[1 << 12], sum = 0;
+    memset(places, 0, sizeof(int64_t) << bits);
+    for (int64_t i = 0; i < n; i++) places[(items[i].word >> shift) & mask]++;
+    for (uint64_t d = 0; d <= mask; d++) {
+        int64_t rows = places[d];
+        places[d] = sum;
+        sum += rows;
+    }
+    for (int64_t i = 0; i < n; i++) spare[places[(items[i].word >> shift) & mask]++] = items[i];
+    memcpy(items, spare, (size_t)n * sizeof *items);
+    if (shift == 0) return;
+    for (int64_t begin = 0, d = 0; d <= (int64_t)mask; begin = places[d++])
+        if (places[d] - begin > 1) strsort_radix(items + begin, spare + begin, places[d] - begin);
+}
+
+static inline void strsort_prefetch_offset(const strsort_level *level, int64_t row) {
+    if (level->kind == STRSORT_TEXT32) __builtin_prefetch(level->offsets32 + row);
+    else if (level->kind == STRSORT_TEXT64) __builtin_prefetch(level->offsets64 + row);
+    else if (level->kind == STRSORT_WORDS) __builtin_prefetch(level->words + row);
+}
+
+static inline void strsort_prefetch_text(const strsort_level *level, int64_t row, int64_t depth) {
+    if (strsort_is_text(level)) __builtin_prefetch(level->data + strsort_begin(level, row) + depth);
+}
+
+/* Load the words of a range, strings fetched ahead. Returns the bits in which they differ; *shortest is the least count
+ * of bytes that a word holds. */
+static uint64_t strsort_load(const strsort_level *level, strsort_item *items, int64_t n, int64_t depth,
+                             uint64_t *shortest) {
+    uint64_t differ = 0, least = STRSORT_MORE;
+    for (int64_t i = 0; i < n; i++) {
+        if (i + 24 < n) strsort_prefetch_offset(level, items[i + 24].row);
+        if (i + 12 < n) strsort_prefetch_text(level, items[i + 12].row, depth);
+        uint64_t word = strsort_word(level, items[i].row, depth), held = (word ^ level->flip) & 0xFF;
+        items[i].word = word;
+        differ |= word ^ items[0].word;
+        if (held < least) least = held;
+    }
+    *shortest = least;
+    return differ;
+}
+
+/* Ties of a few rows: by insertion, whole keys compared where the next words tie too. */
+static void strsort_few(const strsort_level *levels, int32_t count, strsort_item *items, int64_t n, int32_t level,
+                        int64_t depth) {
+    for (int64_t i = 0; i < n; i++) items[i].word = strsort_word(levels + level, items[i].row, depth);
+    for (int64_t i = 1; i < n; i++) {
+        strsort_item item = items[i];
+        int64_t k = i;
+        for (; k > 0 && items[k - 1].word >= item.word; k--) {
+            if (items[k - 1].word == item.word) {
+                int32_t next = level;
+                int64_t deeper = depth;
+                strsort_next(levels, item.word, &next, &deeper);
+                if (strsort_compare(levels, items[k - 1].row, levels, item.row, count, next, deeper) <= 0) break;
+            }
+            items[k] = items[k - 1];
+        }
+        items[k] = item;
+    }
+}
+
+typedef struct {
+    strsort_task *tasks;
+    int64_t count, capacity;
+} strsort_stack;
+
+static int strsort_push(strsort_stack *stack, int64_t begin, int64_t end, int32_t level, int64_t depth) {
+    if (stack->count == stack->capacity) {
+        int64_t capacity = stack->capacity ? 2 * stack->capacity : 64;
+        strsort_task *tasks = (strsort_task *)realloc(stack->tasks, (size_t)capacity * sizeof *tasks);
+        if (!tasks) return -1;
+        stack->tasks = tasks;
+        stack->capacity = capacity;
+    }
+    strsort_task task = {begin, end, depth, level};
+    stack->tasks[stack->count++] = task;
+    return 0;
+}
+
+/* Behind a sort by word: runs of equal words that are not finished are sorted (a few rows) or put on the stack. */
+static int strsort_ties(const strsort_level *levels, int32_t count, strsort_item *items, int64_t begin, int64_t end,
+                        int32_t level, int64_t depth, strsort_stack *stack) {
+    int64_t ahead = begin;
+    for (int64_t i = begin; i < end;) {
+        if (i >= ahead && strsort_is_text(levels + level)) {
+            int64_t from = ahead, to = ahead + STRSORT_BLOCK < end ? ahead + STRSORT_BLOCK : end;
+            for (int pass = 0; pass < 2; pass++)
+                for (int64_t k = from; k + 1 < to; k++)
+                    if (items[k].word == items[k + 1].word || (k > from && items[k].word == items[k - 1].word)) {
+                        if (pass) strsort_prefetch_text(levels + level, items[k].row, depth + STRSORT_STEP);
+                        else strsort_prefetch_offset(levels + level, items[k].row);
+                    }
+            ahead = to;
+        }
+        uint64_t word = items[i].word;
+        int64_t stop = i + 1;
+        while (stop < end && items[stop].word == word) stop++;
+        if (stop - i > 1) {
+            int32_t next = level;
+            int64_t deeper = depth;
+            strsort_next(levels, word, &next, &deeper);
+            if (next < count) {
+                if (stop - i <= STRSORT_SMALL) strsort_few(levels, count, items + i, stop - i, next, deeper);
+                else if (strsort_push(stack, i, stop, next, deeper)) return -1;
+            }
+        }
+        i = stop;
+    }
+    return 0;
+}
+
+/* Sort one range from (level, depth) on. Loops where all rows tie, so that long equal strings need no stack. */
+static int strsort_range(const strsort_level *levels, int32_t count, strsort_item *items, strsort_item *spare,
+                         strsort_task task, strsort_stack *stack) {
+    int64_t n = task.end - task.begin;
+    strsort_item *range = items + task.begin;
+    while (task.level < count) {
+        const strsort_level *level = levels + task.level;
+        uint64_t shortest, differ = strsort_load(level, range, n, task.depth, &shortest);
+        if (!differ) {
+            strsort_next(levels, range[0].word, &task.level, &task.depth);
+            continue;
+        }
+        if (strsort_is_text(level) && n >= STRSORT_SKIP_ROWS) {
+            uint64_t common = (uint64_t)__builtin_clzll(differ) / 8;
+            if (common > shortest) common = shortest;
+            if (common > 1 && common < STRSORT_STEP) { /* more of what differs fits into the word */
+                task.depth += (int64_t)common;
+                strsort_load(level, range, n, task.depth, &shortest);
+            }
+        }
+        strsort_radix(range, spare, n);
+        return strsort_ties(levels, count, items, task.begin, task.end, task.level, task.depth, stack);
+    }
+    return 0;
+}
+
+/* order[i] becomes the row at place i. Returns 0, or -1 without memory. */
+static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, int64_t *order) {
+    strsort_stack stack = {NULL, 0, 0};
+    strsort_item *items = (strsort_item *)malloc((size_t)(n ? n : 1) * sizeof *items);
+    strsort_item *spare = (strsort_item *)malloc((size_t)(n ? n : 1) * sizeof *spare);
+    int status = items && spare ? 0 : -1;
+    if (!status) {
+        for (int64_t i = 0; i < n; i++) items[i].row = i;
+        if (n > 1) status = strsort_push(&stack, 0, n, 0, 0);
+        while (!status && stack.count) {
+            strsort_task task = stack.tasks[--stack.count];
+            status = strsort_range(levels, count, items, spare, task, &stack);
+        }
+        for (int64_t i = 0; i < n; i++) order[i] = items[i].row;
+    }
+    free(stack.tasks);
+    free(spare);
+    free(items);
+    return status;
+}
+
+/* What all bounds have in common in their first level is compared once a row; then one word tells most rows apart. */
+typedef struct {
+    uint64_t *shared, *words;
+    int64_t shared_count, depth;
+} strsort_bounds;
+
+static int strsort_bounds_new(strsort_bounds *bounds, const strsort_level *levels, int64_t n) {
+    int64_t steps = 0, longest = 0;
+    if (strsort_is_text(levels)) longest = (strsort_begin(levels, 1) - strsort_begin(levels, 0)) / STRSORT_STEP + 1;
+    bounds->shared = (uint64_t *)malloc((size_t)(longest + 1) * 8);
+    bounds->words = (uint64_t *)malloc((size_t)n * 8);
+    if (!bounds->shared || !bounds->words) return -1;
+    for (;; steps++) {
+        int same = strsort_is_text(levels);
+        for (int64_t k = 0; k < n; k++) {
+            bounds->words[k] = strsort_word(levels, k, steps * STRSORT_STEP);
+            same &= bounds->words[k] == bounds->words[0];
+        }
+        if (!same || ((bounds->words[0] ^ levels->flip) & 0xFF) != STRSORT_MORE) break;
+        bounds->shared[steps] = bounds->words[0];
+    }
+    bounds->shared_count = steps;
+    bounds->depth = steps * STRSORT_STEP;
+    return 0;
+}
+
+static inline void strsort_bounds_free(strsort_bounds *bounds) {
+    free(bounds->shared);
+    free(bounds->words);
+}
+
+/* How many of the n ascending bounds are not after row `row`. */
+static inline int64_t strsort_below(const strsort_level *levels, int64_t row, const strsort_level *limits, int64_t n,
+                                    int32_t count, const strsort_bounds *bounds) {
+    for (int64_t k = 0; k < bounds->shared_count; k++) {
+        uint64_t word = strsort_word(levels, row, k * STRSORT_STEP);
+        if (word != bounds->shared[k]) return word < bounds->shared[k] ? 0 : n;
+    }
+    uint64_t word = strsort_word(levels, row, bounds->depth);
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        int before = bounds->words[middle] < word;
+        if (bounds->words[middle] == word) {
+            int32_t level = 0;
+            int64_t depth = bounds->depth;
+            strsort_next(levels, word, &level, &depth);
+            before = strsort_compare(limits, middle, levels, row, count, level, depth) <= 0;
+        }
+        if (before) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+/* How many of the first n rows of a sorted table come before row `bound` of `limits`. */
+static inline int64_t strsort_place(const strsort_level *levels, int64_t n, const strsort_level *limits, int64_t bound,
+                                    int32_t count) {
+    int64_t low = 0, high = n;
+    while (low < high) {
+        int64_t middle = (low + high) / 2;
+        if (strsort_compare(levels, middle, limits, bound, count, 0, 0) < 0) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+#endif
