@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpckit.errors import QueryError
+from hpckit.sorting.columns import Ordering, as_keys
 from hpckit.tables.order import TopK, sort_table, top_k
-from hpckit.tables.order_keys import as_keys
-from hpckit.tables.order_split import rows_before
 
 ROWS = 3000
 
@@ -134,7 +133,7 @@ def test_streaming_top_k_of_nothing() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_rows_before_counts_what_a_merged_sort_says(seed: int) -> None:
+def test_places_count_what_a_merged_sort_says(seed: int) -> None:
     table = random_table(seed, 900)
     rng = np.random.default_rng(seed)
     names = [str(n) for n in rng.permutation(["i", "x", "s", "t", "b"])[:3]]
@@ -148,7 +147,8 @@ def test_rows_before_counts_what_a_merged_sort_says(seed: int) -> None:
     for row in merged:
         expected[row] = seen
         seen += row in inside
-    places = rows_before(rest, bounds, as_keys(keys, table.schema))
+    ordering = Ordering.of(table, as_keys(keys, table.schema))
+    places = ordering.rows(rest).places(ordering.rows(bounds))
     assert places.tolist() == [expected[row] for row in bounds.column("row").to_pylist()]
 
 

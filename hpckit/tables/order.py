@@ -8,32 +8,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hpckit.tables.order_keys import (
-    Key,
-    as_keys,
-    candidates,
-    is_text,
-    key_words,
-    number_words,
-    one_array,
-    permutation,
-    smallest,
-)
-from hpckit.tables.order_split import cuts
+from hpckit.sorting.columns import Ordering, as_keys, is_text, nulls_of, number_words, one_array
+from hpckit.sorting.tables import Keys, sort_everywhere, sort_here, take
+from hpckit.sorting.words import candidates, smallest
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
-Keys = list[Key] | list[tuple[str, bool, bool]]
-
 ROOT_ROWS_MAX = 1 << 16
-TAKE_ROWS = 1 << 20
 
-
-def sort_table(table: pa.Table, keys: Keys) -> pa.Table:
-    """The rows of `table` by `keys` [(column, descending, nulls_first), …], stable, in DuckDB's order. Local."""
-    keys = as_keys(keys, table.schema)
-    return take(table, permutation(key_words(table, keys), table.num_rows))
+sort_table = sort_here
 
 
 def top_k(table: pa.Table, keys: Keys, k: int) -> pa.Table:
@@ -41,21 +25,10 @@ def top_k(table: pa.Table, keys: Keys, k: int) -> pa.Table:
     keys = as_keys(keys, table.schema)
     if k > 0 and k * 4 < table.num_rows and len(keys) > 1:
         # The first key mostly settles who can be among them, and the others need not be looked at for the rest.
-        rows = candidates(key_words(table, keys[:1]), k)
+        rows = candidates(Ordering.of(table, keys[:1]).words(table), k)
         if len(rows) * 2 < table.num_rows:
             table = take(table, rows)
-    return take(table, smallest(key_words(table, keys), table.num_rows, k))
-
-
-def take(table: pa.Table, rows: np.ndarray) -> pa.Table:
-    """These rows of `table`, in chunks of at most 2^20 rows."""
-    if table.num_columns == 0 or len(rows) == 0:
-        return table.slice(0, len(rows))
-    table = table.combine_chunks()
-    if len(rows) == table.num_rows and (rows == np.arange(len(rows))).all():
-        return table
-    pieces = [table.take(pa.array(rows[i : i + TAKE_ROWS])) for i in range(0, len(rows), TAKE_ROWS)]
-    return pa.concat_tables(pieces)
+    return take(table, smallest(Ordering.of(table, keys).words(table), table.num_rows, k))
 
 
 class TopK:
@@ -112,7 +85,7 @@ class TopK:
         key = self.keys[0]
         assert self._bound is not None
         array = one_array(table.column(key.name))
-        is_null = array.is_null().to_numpy(zero_copy_only=False)
+        is_null = nulls_of(array)
         if self._bound.null_count:
             return is_null if key.nulls_first else np.ones(len(array), bool)
         if is_text(array.type):
@@ -129,8 +102,7 @@ def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | Non
 
     The last keys must make the order total, so that it does not depend on which rank held a row. Every rank first
     cuts its rows to offset + limit. Up to 65,536 rows in total are sorted on root (the other ranks get none); more go
-    by sample sort: sorted here, split at rows whose exact global rank is known, exchanged, sorted again. A rank
-    ends with about 1/size of the rows, in total order, whatever their distribution.
+    by hpckit.sorting.tables.sort_everywhere, and a rank ends with about 1/size of them.
     """
     with ctx.agreed("sorting rows"):
         ordered = as_keys(keys, table.schema)
@@ -141,14 +113,7 @@ def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | Non
         with ctx.agreed("sorting rows"):
             result = sort_table(gathered, ordered) if gathered is not None else mine.slice(0, 0)
     else:
-        with ctx.agreed("sorting rows"):
-            mine = sort_table(mine, ordered)
-        ends = cuts(ctx, mine, ordered, total_rows)
-        destinations = np.repeat(np.arange(ctx.size, dtype=np.int32), np.diff(ends, prepend=0))
-        received = ctx.exchange(mine, destinations)
-        del mine
-        with ctx.agreed("sorting rows"):
-            result = sort_table(received, ordered)
+        result = sort_everywhere(ctx, mine, ordered)
     if limit is None and offset == 0:
         return result
     before = ctx.exscan_sum(result.num_rows)

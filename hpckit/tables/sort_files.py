@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from hpckit.errors import QueryError
 from hpckit.sinks import check_target, write
+from hpckit.sorting.columns import Key, as_keys
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.open import open_source
 from hpckit.tables.execute import Outcome, RunOptions, run_plans, with_hidden
 from hpckit.tables.expr import Column
-from hpckit.tables.order_keys import Key, as_keys
 from hpckit.tables.plan import Plan, Sort, SortKey, Source
 
 if TYPE_CHECKING:
