@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from hpckit.errors import QueryError, UnsupportedError
+from hpckit.frozen import frozen
 
 INT, FLOAT, BOOL, STRING, DATE = pa.int64(), pa.float64(), pa.bool_(), pa.string(), pa.date32()
 TIMESTAMP, DURATION = pa.timestamp("us"), pa.duration("us")
@@ -32,7 +32,7 @@ _RESULTS: dict[str, dict[pa.DataType, pa.DataType]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AggSpec:
     """One aggregate call. `name` is canonical (tables/expr.AggCall), `fraction` the q of the quantiles.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import NoReturn
 
 from hpckit import __version__
 from hpckit.spmd.launch import launcher_rank
@@ -88,5 +89,13 @@ def _unknown(command: str) -> int:
     return 2
 
 
+def script() -> NoReturn:
+    """The `hpckit` command: a process that runs one command and ends."""
+    from hpckit.cli.startup import begin, leave
+
+    begin()
+    leave(main())
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    script()

@@ -6,13 +6,12 @@ argparse rather than typer: importing typer takes 90 ms, a sixth of what `hpckit
 from __future__ import annotations
 
 import argparse
-import difflib
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from hpckit.errors import UserError
+from hpckit.frozen import frozen
 from hpckit.spmd.launch import launcher_rank
 from hpckit.spmd.memory import parse_size
 
@@ -60,6 +59,8 @@ class Parser(argparse.ArgumentParser):
             return f"unexpected argument {argument!r}; quote text that contains spaces"
         known = [option for action in self._actions for option in action.option_strings]
         option = argument.partition("=")[0]
+        import difflib
+
         near = difflib.get_close_matches(option, known, n=1, cutoff=0.5)
         return f"unknown option {option}" + (f"; did you mean {near[0]}?" if near else "")
 
@@ -103,7 +104,7 @@ def duration(text: str) -> float:
     return sum(float(number) * DURATION_UNITS_S[unit] for number, unit in parts)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RejectLimit:
     """How many rejected lines are acceptable: a `count`, or a `share` (0..1) of the lines read."""
 

@@ -134,6 +134,10 @@ def main(argv: list[str]) -> int:
     start_s = time.monotonic()
     options = run_options(args)
     text = args.sql if args.sql is not None else ctx.on_root(_read_script, args.file)
+    if ctx.is_root:
+        from hpckit.cli.postponed import import_parser
+
+        import_parser()
     from hpckit.sql.run import prepare, run_script
 
     with ctx.phase("plan"):

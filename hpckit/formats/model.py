@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+from hpckit.frozen import frozen
 
 
 class FieldType(IntEnum):
@@ -32,7 +33,7 @@ class Mode(IntEnum):
     LOGFMT = 4
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Field:
     """A column that a format offers.
 
@@ -83,7 +84,7 @@ class StepKind(IntEnum):
     OPTIONAL = 5  # the next `skip` steps apply only if the bytes here equal `literal` (the literals they begin with)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Step:
     """One instruction; `field` indexes Format.fields."""
 
@@ -93,7 +94,7 @@ class Step:
     skip: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Format:
     """A compiled log format.
 

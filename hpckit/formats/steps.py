@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hpckit.formats.model import Field, FieldType, Step, StepKind
 from hpckit.formats.times import time_fixed_width, time_min_width
+from hpckit.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stops:
     """What ends the field of a FIELD step.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from hpckit.errors import FormatError
+from hpckit.frozen import frozen
 
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october",
           "november", "december")  # fmt: skip
@@ -154,7 +154,7 @@ _MEANING: dict[str, tuple[str, Callable[[str], int]]] = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Clock:
     """What a line does not say about its time: the zone of local times and, where a pattern has no year, the year.
 

@@ -7,12 +7,11 @@ import contextlib
 import errno
 import os
 import re
-import secrets
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from hpckit.errors import OutputError
+from hpckit.frozen import frozen
 from hpckit.sinks.scratch import free_bytes
 
 KINDS = {
@@ -32,7 +31,7 @@ PART_NAME = re.compile(r"part-\d{5,}\.(parquet|arrow|feather)")
 _pending: set[str] = set()  # temporary names of this process, removed at exit if an error left them
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Target:
     """An output path, its kind (csv, tsv, jsonl, parquet, arrow, hdf5) and the compression of the whole, if any."""
 
@@ -99,7 +98,7 @@ class Pending:
         self.target = target
         self.overwrite = overwrite
         self.is_folder = is_folder
-        name = f".{os.path.basename(target.path)}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
+        name = f".{os.path.basename(target.path)}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         self.path = os.path.join(target.folder, name)
         with output_errors(target.path):
             if is_folder:

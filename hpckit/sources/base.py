@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import pyarrow as pa
 
+from hpckit.frozen import frozen
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.program import WantedColumn
 from hpckit.sources.splits import DEFAULT_SPLIT_BYTES, Split
@@ -16,7 +16,7 @@ from hpckit.tables.columns import Batch
 HIDDEN = pa.schema([("_file", pa.string()), ("_offset", pa.int64()), ("_raw", pa.string())])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ReadOptions:
     """How text is read, from the command line or the Python API.
 
@@ -36,7 +36,7 @@ class ReadOptions:
     format_file: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Atom:
     """A comparison that a source can make before it converts a row.
 

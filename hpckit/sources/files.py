@@ -6,16 +6,16 @@ import glob
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from hpckit.errors import InputError
+from hpckit.frozen import frozen
 
 COMPRESSIONS = {".gz": "gzip", ".bz2": "bz2", ".xz": "xz", ".zst": "zstd"}
 FILES_MAX = 1 << 19  # a row's position packs the number of its file into 19 bits
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class InputFile:
     """A file as it was when the job began; what is appended later is not read."""
 

@@ -11,6 +11,7 @@ from hpckit._kernels import scan
 from hpckit.errors import FormatError
 from hpckit.formats.model import Field, FieldType, Format, Mode, Step, StepKind
 from hpckit.formats.steps import field_stops
+from hpckit.frozen import frozen
 
 VALUE_KINDS = {
     FieldType.INT: "int",
@@ -44,7 +45,7 @@ class Lowered:
     then: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WantedColumn:
     """A column the scan is to fill; `coded` asks for a string as dictionary codes."""
 
@@ -183,7 +184,7 @@ def programs(fmt: Format, used: set[int], whole: bool) -> list[tuple[list[Kernel
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TimeRules:
     """How times without a zone or a year are read: a zone's transitions and the latest instant a year may give."""
 

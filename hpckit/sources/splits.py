@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hpckit.errors import InputError
+from hpckit.frozen import frozen
 from hpckit.sources.files import InputFile
 
 DEFAULT_SPLIT_BYTES = 64 << 20
@@ -14,7 +14,7 @@ SPLITS_MAX = 1 << 20
 COMPRESSION_RATIO = 6  # a compressed byte costs about as much as this many plain ones
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Split:
     """Bytes [begin, end) of file number `file`; a compressed file is one split, `end` its compressed size.
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -233,6 +232,8 @@ def start(check_world_size: Callable[[int, str], None]) -> Context:
 def _describe_failure(error: Exception | None, what: str) -> tuple[bytes | None, str, str]:
     """(pickled error or None, its text, its traceback): what other ranks need to raise it too."""
     assert error is not None
+    import traceback
+
     try:
         pickled = pickle.dumps(error)
         pickle.loads(pickled)

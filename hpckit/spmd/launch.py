@@ -10,6 +10,7 @@ from typing import IO
 from hpckit.errors import LaunchError
 
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+NODE_SIZE_VARIABLES = ("MPI_LOCALNRANKS",)  # MPICH's; Open MPI chooses its transports by the launcher's flags
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of the ranks end on a terminal
@@ -45,6 +46,24 @@ def launcher_size(environ: Mapping[str, str] | None = None) -> int:
     """How many processes the launcher started; 1 without a launcher."""
     found = _first_number(SIZE_VARIABLES, os.environ if environ is None else environ)
     return found[1] if found else 1
+
+
+def on_one_node(environ: Mapping[str, str] | None = None) -> bool:
+    """Whether all ranks of this job run on this node, as far as the launcher says so; False if it does not say."""
+    environ = os.environ if environ is None else environ
+    here = _first_number(NODE_SIZE_VARIABLES, environ)
+    return here is not None and here[1] == launcher_size(environ)
+
+
+def start_mpi_quickly() -> None:
+    """Tell MPI, before it is loaded, to look for no network when the ranks of one node need none: 0.04 s.
+
+    UCX, on which MPICH stands, opens every network device and patches the C library to watch memory that devices may
+    have registered. What the user has set stays.
+    """
+    if on_one_node():
+        for variable, value in (("UCX_TLS", "self,sm"), ("UCX_MEM_EVENTS", "n")):
+            os.environ.setdefault(variable, value)
 
 
 def check_world_size(size: int, library: str, environ: Mapping[str, str] | None = None) -> None:

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from hpckit.spmd.alone import is_alone
+from hpckit.spmd.launch import start_mpi_quickly
 
 if TYPE_CHECKING:
     from mpi4py import MPI
@@ -15,6 +16,7 @@ elif is_alone() and "mpi4py" not in sys.modules:  # a program that uses MPI itse
 else:
     import mpi4py
 
+    start_mpi_quickly()
     mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
     mpi4py.rc.recv_mprobe = False
     warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do

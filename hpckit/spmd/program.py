@@ -6,7 +6,6 @@ import atexit
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -95,6 +94,8 @@ def describe(error: BaseException) -> str:
         return f"{getattr(error, 'prog', 'hpckit')}: error: {error}{where}"
     if isinstance(error, Interrupted):
         return f"hpckit: {error}"
+    import traceback
+
     trace = getattr(error, "hpckit_traceback", None) or "".join(traceback.format_exception(error))
     if rank is None and _world is not None:
         rank = _world.rank

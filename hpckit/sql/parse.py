@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
 
@@ -15,6 +14,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import Token, TokenType
 
 from hpckit.errors import QueryError, UnsupportedError
+from hpckit.frozen import frozen
 
 _SPECIAL_SYNTAX = ("CAST", "TRY_CAST", "EXTRACT", "SUBSTRING", "TRIM", "POSITION")
 
@@ -31,7 +31,7 @@ class HpckitDialect(DuckDB):
     Parser = _Parser
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Statement:
     """One parsed statement.
 

@@ -287,11 +287,11 @@ class _Scalar:
         for arg in node.expressions:
             if isinstance(arg, (exp.Distinct, exp.Order, exp.PropertyEQ, exp.Kwarg)):
                 raise QueryError(f"{_shown(node)}: {name} takes plain arguments")
-        return scalar_call(name, [self.bind(arg) for arg in node.expressions], _shown(node))
+        return scalar_call(name, [self.bind(arg) for arg in node.expressions], node)
 
 
-def scalar_call(name: str, args: Sequence[Expr], shown: str) -> Expr:
-    """The call of a SQL function by its name there."""
+def scalar_call(name: str, args: Sequence[Expr], node: exp.Expression) -> Expr:
+    """The call of a SQL function by its name there; `node` is shown in errors."""
     if name in DATE_PARTS and len(args) == 1:
         return Call("date_part", (Literal(DATE_PARTS[name], STRING), *args))
     if name == "log" and len(args) in (1, 2):
@@ -309,9 +309,9 @@ def scalar_call(name: str, args: Sequence[Expr], shown: str) -> Expr:
     if name in SCALARS:
         return Call(SCALARS[name], tuple(args))
     if name in UNSUPPORTED:
-        raise UnsupportedError(f"function {name} is not offered: {shown}; {UNSUPPORTED[name]}")
+        raise UnsupportedError(f"function {name} is not offered: {_shown(node)}; {UNSUPPORTED[name]}")
     known = sorted({*SCALARS, *DATE_PARTS, *AGGREGATES, "log", "ifnull"})
-    raise QueryError(f"function {name} does not exist: {shown}; {nearest(name, known)}")
+    raise QueryError(f"function {name} does not exist: {_shown(node)}; {nearest(name, known)}")
 
 
 def number_literal(text: str) -> Literal:

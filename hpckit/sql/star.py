@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sqlglot import exp
 
 from hpckit.errors import QueryError, UnsupportedError
+from hpckit.frozen import frozen
 from hpckit.sql.naming import column_name
 from hpckit.sql.scope import Relation
 from hpckit.tables.expr import Column
 from hpckit.tables.nearest import nearest
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Item:
     """One column of the result: a column of the source that * stands for, or an expression."""
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.errors import FormatError, MemoryBudgetError
+from hpckit.frozen import frozen
 from hpckit.partition import deal_by_weight
 from hpckit.sources.base import HIDDEN, Atom, OpenSource, ReadOptions, SplitReader
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 REJECTS_MEMORY_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class RunOptions:
     """Everything that is not in the statements: how to read, how much memory, where to spill."""
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
+from hpckit.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Expr:
     """Base of all nodes. Two equal nodes compute the same column."""
 
@@ -28,14 +29,14 @@ class Expr:
         return {node.name for node in self.walk() if isinstance(node, Column)}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Column(Expr):
     """An input column by name."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Literal(Expr):
     """A constant. `value` is a Python value that `pa.scalar(value, type)` takes (timestamps: int microseconds)."""
 
@@ -43,7 +44,7 @@ class Literal(Expr):
     type: pa.DataType
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Call(Expr):
     """A scalar function or operator by its canonical name, e.g. "+", "and", "lower", "case", "in".
 
@@ -59,7 +60,7 @@ class Call(Expr):
         return self.args
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cast(Expr):
     """Conversion to a type; with `lenient` (TRY_CAST) what does not fit becomes NULL instead of an error."""
 
@@ -72,7 +73,7 @@ class Cast(Expr):
         return (self.arg,)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class AggCall(Expr):
     """An aggregate. `name` is canonical: count_star, count, sum, avg, min, max, stddev, stddev_pop, variance, var_pop,
     first, last, count_distinct, approx_count_distinct, quantile_cont, quantile_disc, approx_quantile, bool_and,

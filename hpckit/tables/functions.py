@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import pyarrow as pa
 
 from hpckit.errors import QueryError
+from hpckit.frozen import frozen
 from hpckit.tables.evaluate_casts import can_cast, cast
 from hpckit.tables.evaluate_vectors import split
 from hpckit.tables.expr import Call, Cast, Expr, Literal
@@ -31,7 +31,7 @@ Binder = Callable[[str, list[Typed]], Typed]
 _CODES = {"s": STRING, "i": INT, "f": FLOAT, "b": BOOL, "t": TIMESTAMP, "d": DATE, "v": INTERVAL}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Function:
     """A scalar function.
 

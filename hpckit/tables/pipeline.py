@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from hpckit.aggregates.groupby import GroupBy
 from hpckit.aggregates.spec import AggSpec
+from hpckit.frozen import frozen
 from hpckit.tables.columns import Batch, Column
 from hpckit.tables.evaluate import Evaluator, mask
 from hpckit.tables.expr import Column as ColumnRef
@@ -26,7 +27,7 @@ TOP_K_MAX = 1 << 20  # ORDER BY … LIMIT up to here keeps only the best rows wh
 OrderKey = tuple[str, bool, bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Budget:
     """What one statement may hold in memory, and where the rest goes."""
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import pyarrow as pa
 
+from hpckit.frozen import frozen
 from hpckit.tables.expr import AggCall, Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """Where rows come from: `kind` is logs, csv, json, parquet, arrow, hdf5 or table; equal sources share one scan.
 
@@ -21,19 +22,19 @@ class Source:
     options: tuple[tuple[str, object], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filter:
     predicate: Expr
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Project:
     """Exactly these output columns, in this order."""
 
     columns: tuple[tuple[str, Expr], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Aggregate:
     """GROUP BY `keys` (may be empty: one global group) computing `aggregates`; output: keys, then aggregates.
 
@@ -44,21 +45,21 @@ class Aggregate:
     aggregates: tuple[tuple[str, AggCall], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SortKey:
     expr: Expr
     descending: bool = False
     nulls_first: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sort:
     """Stable: ties keep the order of the input. Sort then Limit is run as top-k."""
 
     keys: tuple[SortKey, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Limit:
     count: int | None
     offset: int = 0
@@ -67,7 +68,7 @@ class Limit:
 Operator = Filter | Project | Aggregate | Sort | Limit
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """One statement, bound: every name resolved, every expression typed.
 
