@@ -28,6 +28,7 @@ cdef extern from "scan_isa.h" nogil:
         TIME_OPS_MAX
         TIME_MEMO_MAX
         SIMD_LEVELS
+        SCAN_CHUNK
     ctypedef struct intern_table:
         pass
     ctypedef struct scan_literal:
@@ -35,7 +36,7 @@ cdef extern from "scan_isa.h" nogil:
         uint8_t bytes[24]
         int32_t length
     ctypedef struct scan_step:
-        int32_t kind, field, skip, min_width, fixed_width, or_end, blank, alternatives
+        int32_t kind, field, skip, min_width, fixed_width, or_end, blank, alternatives, plain, clears
         scan_literal then
         scan_literal literal[4]
     ctypedef struct time_op:
@@ -49,8 +50,6 @@ cdef extern from "scan_isa.h" nogil:
         int64_t *offset_us
         int32_t memo_set, tail_memo
         int64_t tail_width
-    ctypedef struct scan_pending:
-        pass
     ctypedef struct scan_column:
         int32_t field, kind
         void *values
@@ -64,7 +63,7 @@ cdef extern from "scan_isa.h" nogil:
         int32_t part[6]
         int32_t null_count
         scan_literal null[4]
-        int32_t byte_array
+        int32_t byte_array, null_digits
     ctypedef struct scan_bytes:
         const uint8_t *bytes
         int64_t length
@@ -107,20 +106,21 @@ cdef extern from "scan_isa.h" nogil:
         int32_t *start
         int32_t *length
         uint8_t *flags
-        uint8_t *scratch
-        int64_t scratch_capacity
+        int32_t chunk_max
     ctypedef int (*scan_function)(scan_state *, const uint8_t *, int64_t, int64_t, int64_t, int)
     ctypedef int64_t (*count_function)(const uint8_t *, int64_t, uint8_t)
     int simd_level()
     const char *simd_names[]
     const scan_function scan_variants[]
     const count_function count_variants[]
+    void free_chunk_bytes(scan_state *s)
     int parse_time(time_program *t, const uint8_t *p, int64_t n, int64_t *out_us)
     int c_parse_float "parse_float"(const uint8_t *p, int64_t n, double *out)
     int c_parse_int "parse_int"(const uint8_t *p, int64_t n, int64_t *out)
     int c_utf8_valid "utf8_valid"(const uint8_t *p, int64_t n)
 
 PADDING = SCAN_PADDING
+CHUNK_RANGES_MAX = 2048  # fields of all records of a chunk: their ranges stay in the cache
 NEED_DATA, DONE, ROWS_FULL, REJECTS_FULL, DICTIONARY_FULL, TEXT_FULL, NO_MEMORY = range(7)
 REASONS = ("good", "literal", "field_end", "int", "float", "time", "bool", "utf8", "json", "too_few", "too_many",
            "quote", "too_long", "orphan", "escape", "trailing")
@@ -309,9 +309,9 @@ cdef class Scanner:
             free(self.state.atoms[i].set)
         for pointer in (<size_t>self.state.steps, <size_t>self.state.absent, <size_t>self.state.columns,
                         <size_t>self.state.keys, <size_t>self.state.atoms, <size_t>self.state.term_stop,
-                        <size_t>self.state.start, <size_t>self.state.length, <size_t>self.state.flags,
-                        <size_t>self.state.scratch):
+                        <size_t>self.state.start, <size_t>self.state.length, <size_t>self.state.flags):
             free(<void *><size_t>pointer)
+        free_chunk_bytes(&self.state)
 
     def _allocate(self, field_count, programs, column_count, keys):
         step_count = sum(len(steps) for steps, _ in programs)
@@ -322,9 +322,10 @@ cdef class Scanner:
         self.state.columns = <scan_column *>calloc(column_count + 1, sizeof(scan_column))
         self.state.keys = <scan_bytes *>calloc(len(keys) + 1, sizeof(scan_bytes))
         self.state.absent = <int32_t *>calloc(absent_count + 1, sizeof(int32_t))
-        self.state.start = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
-        self.state.length = <int32_t *>calloc(field_count + 1, sizeof(int32_t))
-        self.state.flags = <uint8_t *>calloc(field_count + 1, 1)
+        self.state.start = <int32_t *>calloc((field_count + 1) * SCAN_CHUNK, sizeof(int32_t))
+        self.state.length = <int32_t *>calloc((field_count + 1) * SCAN_CHUNK, sizeof(int32_t))
+        self.state.flags = <uint8_t *>calloc((field_count + 1) * SCAN_CHUNK, 1)
+        self.state.chunk_max = min(SCAN_CHUNK, max(8, CHUNK_RANGES_MAX // (field_count + 1)))
         if not (self.state.steps and self.state.absent and self.state.columns and self.state.keys
                 and self.state.start and self.state.length and self.state.flags):
             raise MemoryError("no memory for a scan")
@@ -338,6 +339,8 @@ cdef class Scanner:
         for k, (steps, absent) in enumerate(programs):
             for step in steps:
                 self._set_step(&self.state.steps[i], step)
+                fields = range(step[1], step[1] + (step[2] if step[0] == "run" else 1))
+                self.state.steps[i].clears = step[0] not in ("quoted", "rest") and not set(fields).isdisjoint(absent)
                 i += 1
             for field in absent:
                 self.state.absent[a] = field
@@ -365,6 +368,7 @@ cdef class Scanner:
         if len(literals) > SCAN_ALTERNATIVES_MAX:
             raise ValueError(f"a field has {len(literals)} ways to end, at most {SCAN_ALTERNATIVES_MAX} are possible")
         target.alternatives = len(literals)
+        target.plain = len(literals) == 1 and not (fixed_width or blank or or_end) and [*then] == [literals[0]]
         for i, literal in enumerate(literals):
             _set_literal(&target.literal[i], literal)
 
@@ -400,6 +404,7 @@ cdef class Scanner:
         target.null_count = len(column.get("null", ()))
         for i, token in enumerate(column.get("null", ())):
             _set_literal(&target.null[i], token)
+            target.null_digits |= token.strip().isdigit()
         if column["kind"] == "time":
             parser = column["time"]
             self.keep.append(parser)

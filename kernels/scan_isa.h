@@ -1,8 +1,8 @@
-/* scan_core.h once for each instruction set, and the choice among them when the process starts. */
+/* The scan once for each instruction set, and the choice among them when the process starts. */
 #ifndef HPCKIT_SCAN_ISA_H
 #define HPCKIT_SCAN_ISA_H
 
-#include "scan.h"
+#include "scan_columns.h"
 
 typedef int (*scan_function)(scan_state *, const uint8_t *, int64_t, int64_t, int64_t, int);
 typedef int64_t (*count_function)(const uint8_t *, int64_t, uint8_t);
@@ -27,7 +27,7 @@ static inline uint64_t mask64_sse2(const uint8_t *p, uint8_t c) {
         m |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), wanted)) << (16 * i);
     return m;
 }
-#include "scan_core.h"
+#include "scan_all.h"
 COUNT_BYTE
 #undef ISA
 #undef TARGET
@@ -40,7 +40,7 @@ TARGET static inline uint64_t mask64_avx2(const uint8_t *p, uint8_t c) {
     uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(p + 32)), wanted));
     return low | (uint64_t)high << 32;
 }
-#include "scan_core.h"
+#include "scan_all.h"
 COUNT_BYTE
 #undef ISA
 #undef TARGET
@@ -50,7 +50,7 @@ COUNT_BYTE
 TARGET static inline uint64_t mask64_avx512(const uint8_t *p, uint8_t c) {
     return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512((const void *)p), _mm512_set1_epi8((char)c));
 }
-#include "scan_core.h"
+#include "scan_all.h"
 COUNT_BYTE
 #undef ISA
 #undef TARGET
@@ -83,7 +83,7 @@ static inline uint64_t mask64_swar(const uint8_t *p, uint8_t c) {
     }
     return m;
 }
-#include "scan_core.h"
+#include "scan_all.h"
 COUNT_BYTE
 #undef ISA
 #undef TARGET

@@ -1,0 +1,338 @@
+/* Cutting records by field programs, once for each instruction set: one record alone, or all of a chunk together. */
+
+/* Field f of the record being cut. */
+static inline void ISA(set_range)(scan_state *s, int32_t f, int64_t start, int64_t stop, uint8_t flags) {
+    if (f < 0) return;
+    int64_t at = field_at(f, s->slot);
+    s->start[at] = (int32_t)start;
+    s->length[at] = (int32_t)(stop - start);
+    s->flags[at] = flags;
+}
+
+/* The unescaped '"' that ends a quoted field; *escaped tells whether a backslash stands before it. */
+TARGET static const uint8_t *ISA(closing_quote)(const uint8_t *p, const uint8_t *end, int *escaped) {
+    const uint8_t *from = p;
+    *escaped = 0;
+    for (;;) {
+        const uint8_t *q = ISA(find_byte)(p, end, '"');
+        if (!q) return NULL;
+        const uint8_t *b = q;
+        while (b > from && b[-1] == '\\') b--;
+        if (b != q) *escaped = 1;
+        if (((q - b) & 1) == 0) {
+            if (!*escaped) *escaped = ISA(find_byte)(from, q, '\\') != NULL;
+            return q;
+        }
+        p = q + 1;
+    }
+}
+
+/* Where a quoted field that starts at p ends: at an unescaped '"' or at one of its step's literals, or NULL. */
+TARGET static const uint8_t *ISA(quoted_end)(const scan_step *step, const uint8_t *p, const uint8_t *end, int *escaped) {
+    *escaped = 0;
+    while (p < end) {
+        uint64_t m = ISA(mask64)(p, '"') | ISA(mask64)(p, '\\');
+        const uint8_t *next = p + 64;
+        for (int32_t i = 0; i < step->alternatives; i++) m |= ISA(mask64)(p, step->literal[i].bytes[0]);
+        for (; m; m &= m - 1) {
+            const uint8_t *q = p + __builtin_ctzll(m);
+            if (q >= end) break;
+            if (*q == '"') return q;
+            if (*q == '\\') {
+                *escaped = 1;
+                next = q + 2; /* whatever it escapes does not end the field */
+                break;
+            }
+            for (int32_t i = 0; i < step->alternatives; i++)
+                if (starts_with(q, end, &step->literal[i])) return q;
+        }
+        p = next;
+    }
+    return step->or_end ? end : NULL;
+}
+
+/* Where a field that starts at p ends by one of its step's literals, or NULL. */
+TARGET static const uint8_t *ISA(field_end)(const scan_step *step, const uint8_t *p, const uint8_t *end) {
+    const uint8_t *from = p + step->min_width, *best = NULL;
+    if (from > end) return NULL;
+    if (step->alternatives == 1 && !(step->fixed_width | step->blank | step->or_end))
+        return ISA(find_literal)(from, end, &step->literal[0]);
+    if (step->fixed_width) return p + step->fixed_width <= end ? p + step->fixed_width : NULL;
+    for (int32_t i = 0; i < step->alternatives; i++) {
+        const scan_literal *l = &step->literal[i];
+        const uint8_t *until = best && best + l->length - 1 < end ? best + l->length - 1 : end; /* so that it begins before */
+        const uint8_t *q = ISA(find_literal)(from, until, l);
+        if (q && (!best || q < best)) best = q;
+    }
+    if (step->blank) {
+        const uint8_t *q = ISA(find_byte)(from, best ? best : end, ' ');
+        if (q) best = q;
+    }
+    return best ? best : step->or_end ? end : NULL;
+}
+
+/* k fields that each end at the same single byte: one mask serves all that lie within 64 bytes. */
+TARGET static inline const uint8_t *ISA(split_run)(scan_state *s, const scan_step *step, const uint8_t *record,
+                                                   const uint8_t *p, const uint8_t *end) {
+    uint8_t c = step->literal[0].bytes[0];
+    const uint8_t *base = p;
+    uint64_t m = ISA(mask64)(base, c);
+    int32_t f = step->field;
+    for (int32_t k = step->skip; k > 0; k--, f++) {
+        while (!m) {
+            base += 64;
+            if (base >= end) { scan_fail(s, BAD_FIELD_END, f, p - record); return NULL; }
+            m = ISA(mask64)(base, c);
+        }
+        const uint8_t *q = base + __builtin_ctzll(m);
+        m &= m - 1;
+        if (q >= end) { scan_fail(s, BAD_FIELD_END, f, p - record); return NULL; }
+        ISA(set_range)(s, f, p - record, q - record, 0);
+        p = q + 1;
+    }
+    return p;
+}
+
+/* Cut a record by steps [i, stop). `line_end` bounds all fields but a REST, which takes the continuation too. */
+TARGET static int ISA(run_steps)(scan_state *s, int32_t i, int32_t stop, const uint8_t *record, const uint8_t *line_end,
+                                 const uint8_t *end) {
+    const uint8_t *p = record, *q;
+    int escaped;
+    const scan_step *last = s->steps + stop;
+    for (const scan_step *step = s->steps + i; step < last; step++) {
+        switch (step->kind) {
+        case STEP_RUN:
+            p = ISA(split_run)(s, step, record, p, line_end);
+            if (!p) return BAD_FIELD_END;
+            break;
+        case STEP_FIELD:
+            q = ISA(field_end)(step, p, line_end);
+            if (!q) return scan_fail(s, BAD_FIELD_END, step->field, p - record);
+            ISA(set_range)(s, step->field, p - record, q - record, 0);
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, -1, q - record);
+            p = q + step->then.length;
+            break;
+        case STEP_LITERAL:
+            if (!starts_with(p, line_end, &step->literal[0])) return scan_fail(s, BAD_LITERAL, -1, p - record);
+            ISA(set_range)(s, step->field, p - record, p + step->literal[0].length - record, 0);
+            p += step->literal[0].length;
+            break;
+        case STEP_QUOTED:
+            q = ISA(quoted_end)(step, p, line_end, &escaped);
+            if (!q) return scan_fail(s, BAD_QUOTE, step->field, p - record);
+            ISA(set_range)(s, step->field, p - record, q - record, escaped ? FLAG_BACKSLASH : 0);
+            if (!starts_with(q, line_end, &step->then)) return scan_fail(s, BAD_LITERAL, -1, q - record);
+            p = q + step->then.length;
+            break;
+        case STEP_REST:
+            ISA(set_range)(s, step->field, p - record, end - record, end == line_end ? 0 : FLAG_LINES);
+            p = end;
+            break;
+        case STEP_SPACES:
+            while (p < line_end && *p == ' ') p++;
+            break;
+        case STEP_OPTIONAL:
+            if (starts_with(p, line_end, &step->literal[0])) p += step->then.length;
+            else step += step->skip;
+            break;
+        case STEP_END:
+            if (p < line_end) return scan_fail(s, BAD_TRAILING, -1, p - record);
+            break;
+        }
+    }
+    return GOOD;
+}
+
+/* Cut a record by the first program that fits; the reason is that of the first. */
+TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const uint8_t *line_end, const uint8_t *end) {
+    int bad = GOOD;
+    int32_t field = 0, i = 0, a = 0;
+    int64_t at = 0;
+    for (int32_t k = 0; k < s->program_count; k++) {
+        for (; a < s->absent_stop[k]; a++) s->flags[field_at(s->absent[a], s->slot)] = FLAG_ABSENT;
+        int status = ISA(run_steps)(s, i, s->program_stop[k], record, line_end, end);
+        if (status == GOOD) return GOOD;
+        if (!k) { bad = status; field = s->bad_field; at = s->bad_at; }
+        i = s->program_stop[k];
+    }
+    return bad ? scan_fail(s, bad, field, at) : GOOD;
+}
+
+/* A record that the steps below cannot cut is cut alone. */
+#define ALONE (-1)
+
+/* Note field f of record i; field -1 goes where nobody looks. */
+static inline void ISA(note_range)(scan_state *s, int64_t row, int32_t i, const uint8_t *from, const uint8_t *to) {
+    s->start[row + i] = (int32_t)(from - s->chunk.record[i]);
+    s->length[row + i] = (int32_t)(to - from);
+}
+
+TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    uint8_t c = step->literal[0].bytes[0];
+    int32_t fields = step->skip, kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        int32_t i = active[k], f = 0;
+        const uint8_t *p = at[i], *base = p, *end = s->chunk.line_end[i];
+        uint64_t m = ISA(mask64)(base, c);
+        for (int64_t row = field_at(step->field, 0); f < fields; f++, row += SCAN_CHUNK) {
+            while (!m && base + 64 < end) m = ISA(mask64)(base += 64, c);
+            const uint8_t *q = m ? base + __builtin_ctzll(m) : end;
+            if (q >= end) break;
+            m &= m - 1;
+            ISA(note_range)(s, row, i, p, q);
+            p = q + 1;
+        }
+        at[i] = p;
+        active[kept] = i;
+        kept += f == fields;
+    }
+    return kept;
+}
+
+TARGET static int32_t ISA(field_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    const scan_literal *literal = &step->literal[0];
+    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        int32_t i = active[k];
+        const uint8_t *p = at[i], *end = s->chunk.line_end[i], *q = NULL;
+        int fits;
+        if (step->plain) {
+            const uint8_t *from = p + step->min_width;
+            uint64_t m = from < end ? ISA(mask64)(from, literal->bytes[0]) : 0;
+            q = from + (m ? __builtin_ctzll(m) : 0);
+            if (!m || !same_literal(q, literal)) q = from < end ? ISA(find_literal)(from, end, literal) : NULL;
+            fits = q && end - q >= literal->length;
+        } else {
+            q = ISA(field_end)(step, p, end);
+            fits = q && starts_with(q, end, &step->then);
+        }
+        if (!fits) continue;
+        ISA(note_range)(s, row, i, p, q);
+        at[i] = q + step->then.length;
+        active[kept++] = i;
+    }
+    return kept;
+}
+
+TARGET static int32_t ISA(quoted_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        int32_t i = active[k];
+        const uint8_t *p = at[i], *end = s->chunk.line_end[i], *q;
+        int escaped = 0;
+        uint64_t m = ISA(mask64)(p, '"') | ISA(mask64)(p, '\\');
+        if (step->alternatives) m |= ISA(mask64)(p, step->literal[0].bytes[0]);
+        q = p + (m ? __builtin_ctzll(m) : 0);
+        if (!m || step->alternatives > 1 || q >= end
+            || (*q != '"' && (*q == '\\' || !starts_with(q, end, &step->literal[0]))))
+            q = ISA(quoted_end)(step, p, end, &escaped);
+        if (!q || !starts_with(q, end, &step->then)) continue;
+        ISA(note_range)(s, row, i, p, q);
+        s->flags[row + i] = escaped ? FLAG_BACKSLASH : 0;
+        at[i] = q + step->then.length;
+        active[kept++] = i;
+    }
+    return kept;
+}
+
+TARGET static int32_t ISA(literal_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    const scan_literal *literal = &step->literal[0];
+    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        int32_t i = active[k];
+        const uint8_t *p = at[i];
+        ISA(note_range)(s, row, i, p, p + literal->length);
+        at[i] = p + literal->length;
+        active[kept] = i;
+        kept += starts_with(p, s->chunk.line_end[i], literal);
+    }
+    return kept;
+}
+
+/* One step for the active records; returns how many go on. Those that leave something out wait for step resume[i]. */
+TARGET static int32_t ISA(step_together)(scan_state *s, int32_t number, const uint8_t **at, int32_t *active, int32_t n,
+                                         int32_t *waiting, int32_t *resume, int32_t *waiting_count) {
+    const scan_step *step = &s->steps[number];
+    scan_chunk *c = &s->chunk;
+    int32_t kept = 0;
+    switch (step->kind) {
+    case STEP_RUN: return ISA(run_together)(s, step, at, active, n);
+    case STEP_FIELD: return ISA(field_together)(s, step, at, active, n);
+    case STEP_QUOTED: return ISA(quoted_together)(s, step, at, active, n);
+    case STEP_LITERAL: return ISA(literal_together)(s, step, at, active, n);
+    case STEP_REST: {
+        int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+        for (int32_t k = 0; k < n; k++) {
+            int32_t i = active[k];
+            ISA(note_range)(s, row, i, at[i], c->end[i]);
+            s->flags[row + i] = c->end[i] == c->line_end[i] ? 0 : FLAG_LINES;
+            at[i] = c->end[i];
+        }
+        return n;
+    }
+    case STEP_SPACES:
+        for (int32_t k = 0; k < n; k++) {
+            const uint8_t *p = at[active[k]], *end = c->line_end[active[k]];
+            while (p < end && *p == ' ') p++;
+            at[active[k]] = p;
+        }
+        return n;
+    case STEP_OPTIONAL:
+        for (int32_t k = 0; k < n; k++) {
+            int32_t i = active[k];
+            if (starts_with(at[i], c->line_end[i], &step->literal[0])) {
+                at[i] += step->then.length;
+                active[kept++] = i;
+            } else {
+                resume[*waiting_count] = number + 1 + step->skip;
+                waiting[(*waiting_count)++] = i;
+            }
+        }
+        return kept;
+    default: /* STEP_END */
+        for (int32_t k = 0; k < n; k++) {
+            int32_t i = active[k];
+            active[kept] = i;
+            kept += at[i] >= c->line_end[i];
+        }
+        return kept;
+    }
+}
+
+/* The fields of a step, which its program may leave out, are there in the active records. */
+static void ISA(clear_absent)(scan_state *s, const scan_step *step, const int32_t *active, int32_t n) {
+    int32_t fields = step->kind == STEP_RUN ? step->skip : 1;
+    for (int32_t f = step->field; f < step->field + fields; f++)
+        for (int32_t k = 0; k < n; k++) s->flags[field_at(f, active[k])] = 0;
+}
+
+/* Cut the records of a chunk by the first program, one step at a time: what a step does to one record does not wait for
+ * what it does to the next, as the steps of one record wait for one another. Records that do not fit are left ALONE. */
+TARGET static void ISA(split_together)(scan_state *s) {
+    const uint8_t *at[SCAN_CHUNK];
+    int32_t active[SCAN_CHUNK], waiting[SCAN_CHUNK], resume[SCAN_CHUNK], n = 0, waiting_count = 0;
+    scan_chunk *c = &s->chunk;
+    memset(s->flags, 0, (size_t)field_at(s->field_count, 0));
+    for (int32_t a = 0; a < s->absent_stop[0]; a++) memset(s->flags + field_at(s->absent[a], 0), FLAG_ABSENT, SCAN_CHUNK);
+    for (int32_t i = 0; i < c->count; i++) {
+        if (c->reason[i] != GOOD) continue;
+        c->reason[i] = ALONE;
+        at[i] = c->record[i];
+        active[n++] = i;
+    }
+    for (int32_t number = 0; number < s->program_stop[0]; number++) {
+        for (int32_t k = waiting_count - 1; k >= 0; k--) {
+            if (resume[k] != number) continue;
+            active[n++] = waiting[k];
+            waiting[k] = waiting[--waiting_count];
+            resume[k] = resume[waiting_count];
+        }
+        n = ISA(step_together)(s, number, at, active, n, waiting, resume, &waiting_count);
+        if (s->steps[number].clears) ISA(clear_absent)(s, &s->steps[number], active, n);
+    }
+    for (int32_t k = 0; k < n; k++) c->reason[active[k]] = GOOD;
+    for (int32_t k = 0; k < waiting_count; k++) c->reason[waiting[k]] = GOOD;
+}
