@@ -75,10 +75,18 @@ static int group_rehash(group_table *t, uint64_t wanted) {
         }
     } else {
         group_slot *s = (group_slot *)fresh;
-        for (int64_t i = 0; i < t->count; i++) {
-            uint64_t h = group_hash_row(t->keys + i * t->k, t->k), at = h & mask;
-            while (s[at].id >= 0) at = (at + 1) & mask;
-            s[at].tag = (uint32_t)(h >> 32); s[at].id = (int32_t)i;
+        for (int64_t begin = 0; begin < t->count; begin += GROUP_BLOCK) {
+            uint64_t hashes[GROUP_BLOCK];
+            int64_t count = t->count - begin < GROUP_BLOCK ? t->count - begin : GROUP_BLOCK;
+            for (int64_t i = 0; i < count; i++) {
+                hashes[i] = group_hash_row(t->keys + (begin + i) * t->k, t->k);
+                __builtin_prefetch(s + (hashes[i] & mask), 1);
+            }
+            for (int64_t i = 0; i < count; i++) {
+                uint64_t at = hashes[i] & mask;
+                while (s[at].id >= 0) at = (at + 1) & mask;
+                s[at].tag = (uint32_t)(hashes[i] >> 32); s[at].id = (int32_t)(begin + i);
+            }
         }
     }
     free(t->slots);
@@ -97,15 +105,26 @@ static group_table *group_new(int32_t k) {
     return t;
 }
 
+static int group_more_keys(group_table *t, int64_t wanted) {
+    int64_t *keys = (int64_t *)realloc(t->keys, sizeof(int64_t) * (size_t)(wanted * t->k));
+    if (!keys) return GROUP_NOMEM;
+    t->keys = keys;
+    t->capacity = wanted;
+    return 0;
+}
+
 static int group_reserve(group_table *t) {
-    if (t->count == t->capacity) {
-        int64_t wanted = t->capacity * 2;
-        int64_t *keys = (int64_t *)realloc(t->keys, sizeof(int64_t) * (size_t)(wanted * t->k));
-        if (!keys) return GROUP_NOMEM;
-        t->keys = keys;
-        t->capacity = wanted;
-    }
+    if (t->count == t->capacity && group_more_keys(t, t->capacity * 2)) return GROUP_NOMEM;
     return t->count >= 0x7ffffffe ? GROUP_FULL : 0;
+}
+
+/* Room for `groups` groups of several words in all, so that adding them neither rehashes nor moves the keys. */
+static int group_make_room(group_table *t, int64_t groups) {
+    uint64_t wanted = t->mask + 1;
+    if (t->k == 1 || groups > 0x7ffffffe) return 0; /* one word: the direct index may serve them all */
+    while (wanted < (uint64_t)groups * 2) wanted *= 2;
+    if (wanted > t->mask + 1 && group_rehash(t, wanted)) return GROUP_NOMEM;
+    return groups > t->capacity ? group_more_keys(t, groups) : 0;
 }
 
 /* Room in the direct index for `key`: it grows to at most 8 times the number of groups it serves (or 8192). */

@@ -18,6 +18,7 @@ cdef extern from "group.h" nogil:
     int GROUP_NOMEM
     group_table *group_new(int32_t k)
     void group_free(group_table *table)
+    int group_make_room(group_table *table, int64_t groups)
     int64_t group_ids(group_table *table, const int64_t **columns, int64_t n, int32_t *out)
 
 
@@ -49,6 +50,11 @@ cdef class GroupTable:
         cdef int64_t slot = 16 if self.table.k == 1 else 8
         cdef int64_t slots = <int64_t>(self.table.mask + 1) * slot
         return self.table.capacity * self.table.k * 8 + slots + self.table.direct_size * 4
+
+    def reserve(self, int64_t groups):
+        """Makes room for `groups` groups in all; a hint, which one-word tables pass over."""
+        if group_make_room(self.table, groups):
+            raise MemoryError(f"no memory for a group table of {groups} groups")
 
     def ids(self, columns):
         """Group ids (int32) of the rows of `columns`, n_keys int64 arrays of one length; new groups are added."""

@@ -86,6 +86,63 @@ def fold_lists(const offset_t[::1] offsets, const uint64_t[::1] element_hashes, 
                 state[row] = route_combine(state[row], ROUTE_NULL)
 
 
+def entry_hashes(const offset_t[::1] offsets, const uint8_t[::1] data, uint64_t[::1] out):
+    """out[i] = the hash that `fold_bytes` folds in for entry i of a dictionary, and in the last place that of NULL."""
+    cdef int64_t entry
+    cdef const uint8_t *base = first(data)
+    if out.shape[0] != offsets.shape[0]:
+        raise ValueError(f"room for {out.shape[0]} hashes, expected {offsets.shape[0]}")
+    with nogil:
+        for entry in range(offsets.shape[0] - 1):
+            out[entry] = route_bytes(base + offsets[entry], offsets[entry + 1] - offsets[entry], 0)
+        out[offsets.shape[0] - 1] = ROUTE_NULL
+
+
+def fold_codes(const int32_t[::1] codes, const uint64_t[::1] hashes, uint64_t[::1] state):
+    """Fold a column of dictionary codes (-1: NULL) into the row hashes; `hashes` as `entry_hashes` made them.
+
+    Returns the first row whose code is no entry, -1 if there is none.
+    """
+    cdef int64_t row, bad = -1
+    cdef int64_t entries = hashes.shape[0] - 1
+    with nogil:
+        for row in range(codes.shape[0]):
+            if codes[row] < -1 or codes[row] >= entries:
+                bad = row
+                break
+            state[row] = route_combine(state[row], hashes[codes[row] if codes[row] >= 0 else entries])
+    return bad
+
+
+def compact(const int32_t[::1] codes, int64_t entries):
+    """(codes counted from 0 in order of first sight, the old code of each of them), int32; -1 (NULL) stays -1.
+
+    Codes must lie in -1 … entries - 1.
+    """
+    known = np.full(entries, -1, np.int32)
+    renamed, used = np.empty(codes.shape[0], np.int32), np.empty(min(codes.shape[0], entries), np.int32)
+    cdef int32_t[::1] known_view = known, renamed_view = renamed, used_view = used
+    cdef int64_t row, bad = -1
+    cdef int32_t code, count = 0
+    with nogil:
+        for row in range(codes.shape[0]):
+            code = codes[row]
+            if code < 0:
+                renamed_view[row] = -1
+                continue
+            if code >= entries:
+                bad = row
+                break
+            if known_view[code] < 0:
+                known_view[code] = count
+                used_view[count] = code
+                count += 1
+            renamed_view[row] = known_view[code]
+    if bad >= 0:
+        raise IndexError(f"row {bad}: code {codes[bad]} in a dictionary of {entries} entries")
+    return renamed, used[:count]
+
+
 def hash_bytes(const uint8_t[::1] data, uint64_t seed=0):
     """Hash of a whole buffer (the content check of a message)."""
     cdef uint64_t h

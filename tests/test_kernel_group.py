@@ -45,6 +45,21 @@ def test_group_ids_number_rows_in_order_of_first_sight(kind: str, n_keys: int, n
     assert np.array_equal(table.ids(columns), found)  # nothing is new the second time
 
 
+@pytest.mark.parametrize("n_keys", [1, 2, 3])
+def test_room_reserved_at_any_time_changes_no_id(n_keys: int) -> None:
+    columns = [np.random.default_rng(j).integers(0, 40, 3000) for j in range(n_keys)]
+    plain, reserved = GroupTable(n_keys), GroupTable(n_keys)
+    expected = plain.ids(columns)
+    reserved.reserve(700)
+    first = reserved.ids([column[:1000] for column in columns])
+    for groups in (0, 2000, 100_000):
+        reserved.reserve(groups)
+    rest = reserved.ids([column[1000:] for column in columns])
+    assert np.concatenate([first, rest]).tolist() == expected.tolist()
+    stored = reserved.keys(), plain.keys()
+    assert [key.tolist() for key in stored[0]] == [key.tolist() for key in stored[1]]
+
+
 def test_group_table_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="at least one key"):
         GroupTable(0)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hpckit._kernels import route as kernel
 from hpckit.errors import InternalError
 from hpckit.spmd import route
 
@@ -116,8 +117,30 @@ def test_strings_of_any_representation_hash_alike() -> None:
     values = ["", "a", "node-17", None, "ä" * 40]
     plain = pa.array(values, pa.string())
     arrays = [plain, plain.cast(pa.large_string()), plain.cast(pa.binary()), plain.dictionary_encode()]
+    arrays.append(pa.array(["x", *values, "y"], pa.large_string()).dictionary_encode().slice(1, len(values)))
+    entries = pa.array(["a", None, "node-17", "", "ä" * 40, "unused"])  # a NULL that is an entry
+    arrays.append(pa.DictionaryArray.from_arrays(pa.array([3, 0, 2, 1, 4], pa.int8()), entries))
     hashes = [route.hash_rows(pa.table({"k": array}), ["k"]).tolist() for array in arrays]
     assert hashes == [twin([(v,) for v in values])] * len(arrays)
+
+
+def test_codes_out_of_range_are_refused() -> None:
+    state, hashes = np.zeros(3, np.uint64), np.zeros(3, np.uint64)
+    assert kernel.fold_codes(np.array([1, -1, 2], np.int32), hashes, state) == 2
+    assert kernel.fold_codes(np.array([0, -2, 1], np.int32), hashes, state) == 1
+    assert kernel.fold_codes(np.array([0, -1, 1], np.int32), hashes, state) == -1
+    with pytest.raises(IndexError, match="row 1: code 2 in a dictionary of 2 entries"):
+        kernel.compact(np.array([0, 2], np.int32), 2)
+
+
+@pytest.mark.parametrize("entries", [1, 7, 5000])
+@pytest.mark.parametrize("n", [0, 1, 900])
+def test_compact_numbers_codes_in_order_of_first_sight(n: int, entries: int) -> None:
+    codes = np.random.default_rng(n).integers(-1, entries, n).astype(np.int32)
+    renamed, used = kernel.compact(codes, entries)
+    expected = list(dict.fromkeys(code for code in codes.tolist() if code >= 0))
+    assert used.tolist() == expected
+    assert renamed.tolist() == [expected.index(code) if code >= 0 else -1 for code in codes.tolist()]
 
 
 def test_times_hash_as_their_integers() -> None:

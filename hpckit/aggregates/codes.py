@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit._kernels import reduce as kernel
+from hpckit._kernels import route
 from hpckit._kernels.group import gather_ids, unknown_codes
 from hpckit._kernels.intern import Interner
+from hpckit.spmd.coded import coded, codes_of
 
 if TYPE_CHECKING:
     from hpckit.tables.columns import Column
@@ -82,9 +84,19 @@ class OwnCodes:
 
     def codes(self, column: Column) -> np.ndarray:
         """int32 codes of a string column here, -1 for NULL."""
+        if isinstance(column, pa.DictionaryArray):
+            return self._arrow_codes(column)
         if isinstance(column, pa.Array | pa.ChunkedArray):
             return self.strings.intern(column)
         return self.coded(column.codes, column.dictionary)
+
+    def _arrow_codes(self, column: pa.DictionaryArray) -> np.ndarray:
+        # Only what occurs becomes an entry here.
+        codes, used = route.compact(codes_of(column), len(column.dictionary))
+        known = np.full(len(used) + 1, -1, np.int32)
+        known[1:] = self.strings.intern(column.dictionary.take(pa.array(used)))
+        gather_ids(codes, known, codes)
+        return codes
 
     def coded(self, codes: np.ndarray, dictionary: Interner) -> np.ndarray:
         """int32 codes here of codes of another dictionary; only what occurs is copied."""
@@ -95,6 +107,12 @@ class OwnCodes:
             table[fresh + 1] = self.strings.intern_entries(dictionary, np.ascontiguousarray(fresh, np.int32))
             gather_ids(codes, table, out)
         return out
+
+    def column(self, codes: np.ndarray) -> pa.DictionaryArray:
+        """These codes with a copy of the whole dictionary: the form in which strings are sent."""
+        offsets, data = (pa.py_buffer(np.array(part)) for part in (self.strings.offsets(), self.strings.data()))
+        entries = pa.Array.from_buffers(pa.large_string(), len(self), [None, offsets, data])
+        return coded(np.ascontiguousarray(codes, np.int32), entries)
 
     def take(self, codes: np.ndarray) -> pa.Array | pa.ChunkedArray:
         """The strings of `codes`, NULL for -1."""

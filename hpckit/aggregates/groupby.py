@@ -102,15 +102,18 @@ class GroupBy:
         return [f"k{j}" for j in range(len(self.key_types))]
 
     def to_tables(self) -> dict[str, pa.Table]:
-        """The whole state as tables: "groups" (keys and one row a group), "pairs<i>" (keys, value, count)."""
-        keys = dict(zip(self._key_names, self._keys.columns(), strict=True))
+        """The whole state as tables: "groups" (keys and one row a group), "pairs<i>" (keys, value, count).
+
+        Strings that many rows may share are coded columns (spmd/coded.py).
+        """
+        keys = dict(zip(self._key_names, self._keys.columns(coded=True), strict=True))
         columns = dict(keys)
         tables = {}
         for i, state in enumerate(self._states):
             columns.update({f"s{i}_{name}": column for name, column in state.columns().items()})
         for i in self._pair_states:
             ids, pairs = self._states[i].pairs()
-            by_row = dict(zip(self._key_names, self._keys.columns(ids), strict=True))
+            by_row = dict(zip(self._key_names, self._keys.columns(ids, coded=True), strict=True))
             tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
         if not self.key_types:
             columns["global"] = pa.array([True])  # a table without columns could not have the row
@@ -145,6 +148,8 @@ class GroupBy:
                 yield ids, {name: batch.column(name) for name in names}
 
     def _merge_groups(self, table: pa.Table) -> None:
+        # The ranks' groups may be the same or all different: room for those of the largest part spares most rehashing.
+        self._keys.reserve(max((len(chunk) for chunk in table.column(0).chunks), default=0))
         for ids, columns in self._batches(table):
             for i, state in enumerate(self._states):
                 prefix = f"s{i}_"
@@ -180,7 +185,7 @@ class GroupBy:
         """Keys and the number of different values among these (keys, value) rows."""
         local = GroupBy(self.key_types, [AggSpec("count_distinct", (state.kind,))])
         local._merge_pairs(0, pairs)
-        columns = dict(zip(local._key_names, local._keys.columns(), strict=True))
+        columns = dict(zip(local._key_names, local._keys.columns(coded=True), strict=True))
         return pa.table({**columns, "count": local._states[0].values})
 
     def finish(self, emit_empty_global: bool = True, ordered: bool = True) -> pa.Table:

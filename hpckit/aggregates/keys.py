@@ -111,16 +111,22 @@ class KeyTable:
             result.append((column, missing))
         return result
 
-    def columns(self, order: np.ndarray | None = None) -> list[pa.Array]:
-        """The key columns, one row a group, by group id or in the given order of ids."""
+    def reserve(self, groups: int) -> None:
+        """Makes room for so many groups in all."""
+        if self._table is not None:
+            self._table.reserve(groups)
+
+    def columns(self, order: np.ndarray | None = None, coded: bool = False) -> list[pa.Array]:
+        """The key columns, one row a group, by group id or in the given order of ids; `coded`: strings as codes."""
         result = []
         for kind, strings, (words, missing) in zip(self.types, self._strings, self._words(), strict=False):
             if order is not None:
                 words, missing = words[order], missing[order]
             if strings is not None:
-                result.append(strings.take(words.astype(np.int32)))
+                codes = words.astype(np.int32)
+                result.append(strings.column(codes) if coded else strings.take(codes))
             else:
-                result.append(decode(words, kind, missing))
+                result.append(decode(words, kind, missing if missing.any() else None))
         return result
 
     def order(self) -> np.ndarray:

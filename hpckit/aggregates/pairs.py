@@ -190,7 +190,7 @@ class Distinct:
             raise InternalError("distinct values were counted in an exchange; take the state before it")
         ids, words = self._columns()
         if self._strings is not None:
-            return ids, {"value": self._strings.take(words.astype(np.int32))}
+            return ids, {"value": self._strings.column(words.astype(np.int32))}
         return ids, {"value": decode(words, self.kind)}
 
     def absorb_pairs(self, ids: np.ndarray, columns: dict[str, pa.Array]) -> None:

@@ -159,7 +159,7 @@ class ValueCounts:
         if self._bucketed:
             value = pa.array(words)
         elif self._strings is not None:
-            value = self._strings.take(words.astype(np.int32))
+            value = self._strings.column(words.astype(np.int32))
         else:
             value = decode(words, self.kind)
         return ids.astype(np.int64), {"value": value, "count": pa.array(counts)}

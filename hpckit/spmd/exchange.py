@@ -22,7 +22,13 @@ RECEIVE_BYTES = 512 << 20  # what a rank receives in one round, about
 STREAM_TAG = 71
 
 
-def exchange(context: Context, table: pa.Table, destinations: np.ndarray, round_bytes: int = ROUND_BYTES) -> pa.Table:
+def exchange(
+    context: Context,
+    table: pa.Table,
+    destinations: np.ndarray,
+    round_bytes: int | None = None,
+    keep_coded: bool = False,
+) -> pa.Table:
     """See Context.exchange. Collective.
 
     Rows are sorted by destination; round k sends the k-th part of every destination's rows, so that a round is
@@ -31,15 +37,14 @@ def exchange(context: Context, table: pa.Table, destinations: np.ndarray, round_
     with context.agreed("preparing an exchange"):
         if len(destinations) != table.num_rows:
             raise InternalError(f"{len(destinations)} destinations for {table.num_rows} rows")
-        table = wire.plain(table)
-        table = table.replace_schema_metadata(None)
-        schema, row_bytes = table.schema, _row_bytes(table)
+        table = wire.plain(table, keep_coded).replace_schema_metadata(None)
+        schema, row_bytes = table.schema, wire.row_bytes(table)
         order, counts = scatter(destinations, context.size)
         if context.size > 1:
             table = wire.wide(table)
     if context.size == 1:
         return table
-    rounds = _plan(context, counts, row_bytes, round_bytes, schema)
+    rounds = _plan(context, counts, row_bytes, round_bytes or ROUND_BYTES, schema)
     starts = np.cumsum(counts) - counts
     arrived: list[list[pa.RecordBatch]] = [[] for _ in range(context.size)]
     for k in range(rounds):
@@ -50,10 +55,6 @@ def exchange(context: Context, table: pa.Table, destinations: np.ndarray, round_
     received = pa.Table.from_batches([batch for batches in arrived for batch in batches], schema)
     _check_total(context, table.num_rows, received.num_rows)
     return received
-
-
-def _row_bytes(table: pa.Table) -> int:
-    return -(-table.nbytes // table.num_rows) if table.num_rows else 0
 
 
 def _plan(context: Context, counts: np.ndarray, row_bytes: int, round_bytes: int, schema: pa.Schema) -> int:
@@ -80,11 +81,10 @@ def _round(
     counts = end - begin
     kept = order[begin[context.rank] : end[context.rank]]
     counts[context.rank] = 0
-    starts = np.cumsum(counts) - counts
     with context.agreed("packing rows for an exchange"):
+        # One by one, so that a dictionary holds what its message needs and no more.
         leaving = [order[b : b + n] for b, n in zip(begin.tolist(), counts.tolist(), strict=True)]
-        taken = wire.take(table, np.concatenate(leaving), schema)
-        data, sizes = wire.pack([taken.slice(s, n) for s, n in zip(starts.tolist(), counts.tolist(), strict=True)])
+        data, sizes = wire.pack([wire.take(table, rows, schema) if len(rows) else None for rows in leaving])
         envelopes = _envelopes(data, sizes, counts)
         own = wire.take(table, kept, schema) if len(kept) else None
     incoming = transport.alltoall(context, envelopes)
@@ -161,7 +161,7 @@ def send_table(context: Context, table: pa.Table, dest: int) -> None:
     table = wire.plain(table).replace_schema_metadata(None)
     schema = table.schema
     packed_schema = np.frombuffer(schema.serialize(), np.uint8)
-    step = max(1, ROUND_BYTES // max(1, _row_bytes(table)))
+    step = max(1, ROUND_BYTES // max(1, wire.row_bytes(table)))
     table = wire.wide(table)
     starts = range(0, table.num_rows, step)
     comm = context._comm

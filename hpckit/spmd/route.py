@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from hpckit._kernels import route
 from hpckit.errors import InternalError
+from hpckit.spmd.coded import codes_of
 
 SEED = 0x2545F4914F6CDD1D
 NOTHING = np.zeros(0, np.uint8)
@@ -49,6 +50,9 @@ def _fold(array: pa.Array, state: np.ndarray) -> None:
         return
     kind = array.type
     if pa.types.is_dictionary(kind):
+        if _is_bytes(kind.value_type) and not array.dictionary.null_count:
+            _fold_codes(array, state)
+            return
         array = array.dictionary_decode()
         kind = array.type
     if pa.types.is_null(kind):
@@ -79,6 +83,17 @@ def _fold(array: pa.Array, state: np.ndarray) -> None:
         elements = np.full(len(array.values), SEED, np.uint64)
         _fold(array.values, elements)
         route.fold_lists(_offsets(array), elements, *_validity(array), state)
+
+
+def _fold_codes(array: pa.DictionaryArray, state: np.ndarray) -> None:
+    """As `_fold`, each entry of the dictionary hashed once."""
+    entries = array.dictionary
+    hashes = np.empty(len(entries) + 1, np.uint64)
+    route.entry_hashes(_offsets(entries), _as_bytes(entries.buffers()[2]), hashes)
+    codes = codes_of(array)
+    bad = route.fold_codes(codes, hashes, state)
+    if bad >= 0:
+        raise InternalError(f"row {bad} has code {codes[bad]}, expected less than {len(entries)} (entries)")
 
 
 def _is_bytes(kind: pa.DataType) -> bool:

@@ -1,20 +1,24 @@
-"""Arrow rows to bytes and back: one record-batch message of the Arrow IPC format, checked by a content hash."""
+"""Arrow rows to bytes and back: one stream of the Arrow IPC format a message, checked by a content hash."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import pyarrow as pa
 
 from hpckit._kernels import route
+from hpckit.errors import InternalError
+from hpckit.spmd import coded
 
 ALIGNMENT = 64  # so that the receiver can use the buffers where they lie
 LARGE_BYTES = 1 << 30  # columns from this size on are handled with 64-bit offsets
 
 
-def plain(table: pa.Table) -> pa.Table:
-    """The table without dictionaries: a record batch then travels without anything that came before it."""
+def plain(table: pa.Table, keep_coded: bool = False) -> pa.Table:
+    """The table without dictionaries; with `keep_coded` columns of type coded.KIND stay."""
     for i, field in enumerate(table.schema):
-        if pa.types.is_dictionary(field.type):
+        if pa.types.is_dictionary(field.type) and not (keep_coded and coded.is_coded(field.type)):
             decoded = table.column(i).cast(field.type.value_type)
             table = table.set_column(i, pa.field(field.name, field.type.value_type), decoded)
     return table
@@ -32,34 +36,80 @@ def wide(table: pa.Table) -> pa.Table:
 
 def take(table: pa.Table, rows: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
     """These rows of a one-chunk table as one record batch of `schema` (undoing `wide`)."""
-    taken = table.take(pa.array(rows))
-    columns = []
-    for i, field in enumerate(schema):
-        column = taken.column(i)
-        if column.type != field.type:
-            column = column.cast(field.type)
-        columns.append(column.combine_chunks() if column.num_chunks != 1 else column.chunk(0))
+    columns: list[pa.Array | None] = [_taken(table.column(i), rows) for i in range(table.num_columns)]
+    others = [i for i, column in enumerate(columns) if column is None]
+    if others:
+        rest = table.select(others).take(pa.array(rows))
+        for i, column in zip(others, rest.columns, strict=True):
+            column = column if column.type == schema.field(i).type else column.cast(schema.field(i).type)
+            columns[i] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+    if not columns:
+        return table.take(pa.array(rows)).to_batches()[0]
     return pa.record_batch(columns, schema=schema)
 
 
-def pack(batches: list[pa.RecordBatch]) -> tuple[np.ndarray, np.ndarray]:
-    """(bytes, sizes): the messages of all batches one after another; a batch without rows takes no bytes."""
-    sizes = np.array([_padded(pa.ipc.get_record_batch_size(b)) if b.num_rows else 0 for b in batches], np.int64)
+def _taken(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array | None:
+    """Rows of a coded column or one of numbers without NULLs, several times faster than Arrow's; None for others."""
+    if column.num_chunks != 1:
+        return None
+    array = column.chunk(0)
+    if coded.is_coded(array.type):
+        return coded.take(array, rows)
+    kind = array.type
+    is_fixed = pa.types.is_primitive(kind) and not pa.types.is_boolean(kind)
+    if not is_fixed or array.null_count or not len(array):
+        return None
+    width = kind.bit_width // 8
+    values = np.frombuffer(
+        array.buffers()[1], f"V{width}" if width > 8 else f"u{width}", len(array), array.offset * width
+    )
+    return pa.Array.from_buffers(kind, len(rows), [None, pa.py_buffer(values[rows])])
+
+
+def row_bytes(table: pa.Table) -> int:
+    """Bytes that a row takes in a message, about: a coded one may bring its entry along. Local."""
+    if not table.num_rows:
+        return 0
+    total = 0.0
+    for column in table.columns:
+        if coded.is_coded(column.type):
+            total += max(4.0 + chunk.dictionary.nbytes / max(1, len(chunk.dictionary)) for chunk in column.chunks)
+        else:
+            total += column.nbytes / table.num_rows
+    return math.ceil(total)
+
+
+def pack(batches: list[pa.RecordBatch | None]) -> tuple[np.ndarray, np.ndarray]:
+    """(bytes, sizes): the messages of all batches one after another; None takes no bytes."""
+    sizes = np.array([0 if batch is None else _padded(_stream_size(batch)) for batch in batches], np.int64)
     out = np.empty(int(sizes.sum()), np.uint8)
     start = 0
     for batch, size in zip(batches, sizes.tolist(), strict=True):
-        if size:
-            message = batch.serialize()
-            stop = start + message.size
-            out[start:stop] = np.frombuffer(message, np.uint8)
-            out[stop : start + size] = 0
+        if batch is not None:
+            place = pa.FixedSizeBufferWriter(pa.py_buffer(out[start : start + size]))
+            _write(batch, place)
+            out[start + place.tell() : start + size] = 0
         start += size
     return out, sizes
 
 
+def _stream_size(batch: pa.RecordBatch) -> int:
+    counter = pa.MockOutputStream()
+    _write(batch, counter)
+    return int(counter.size())
+
+
+def _write(batch: pa.RecordBatch, sink: pa.NativeFile) -> None:
+    with pa.ipc.new_stream(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+
+
 def unpack(message: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in `message`, without a copy."""
-    return pa.ipc.read_record_batch(pa.py_buffer(message), schema)
+    batch = pa.ipc.open_stream(pa.py_buffer(message)).read_next_batch()
+    if batch.schema != schema:
+        raise InternalError(f"a message holds rows of schema {batch.schema}, expected {schema}")
+    return batch
 
 
 def content_hash(message: np.ndarray) -> int:

@@ -72,7 +72,7 @@ def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
     def exchange(table: pa.Table, by: list[str]) -> pa.Table:
         with ctx.agreed("hashing group keys"):
             destinations = ctx.destinations(ctx.hash_rows(table, by)) if by else np.zeros(table.num_rows, np.int32)
-        return ctx.exchange(table, destinations)
+        return ctx.exchange(table, destinations, keep_coded=True)
 
     with ctx.phase("exchange"):
         state = sink.state.shuffle(exchange)

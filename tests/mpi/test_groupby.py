@@ -18,7 +18,7 @@ def _exchange(context):
     def run(table: pa.Table, by: list[str]) -> pa.Table:
         rows = zip(*(table.column(name).to_pylist() for name in by), strict=True)
         owners = [zlib.crc32(repr(row).encode()) % context.size for row in rows] if by else [0] * table.num_rows
-        return context.exchange(table, np.array(owners, np.int32))
+        return context.exchange(table, np.array(owners, np.int32), keep_coded=True)
 
     return run
 

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from hpckit.errors import InternalError
+from hpckit.spmd import coded, transport, wire
 from hpckit.spmd import exchange as exchange_module
-from hpckit.spmd import transport, wire
 
 pytestmark = pytest.mark.mpi
 
@@ -95,6 +95,35 @@ def test_every_type_keeps_its_type(context) -> None:
     received = context.exchange(table, np.full(50, context.rank, np.int32))
     plain = table.schema.set(table.schema.get_field_index("dict"), pa.field("dict", pa.string()))
     assert received.schema == plain
+
+
+@pytest.mark.parametrize("round_bytes", [1 << 26, 2000])
+def test_coded_columns_stay_coded_and_bring_only_what_they_need(context, round_bytes: int) -> None:
+    def strings(source: int) -> list[str | None]:
+        return [None if i % 11 == 4 else f"s{(source + i) % 90}" * (i % 3) for i in range(400 * (source != 1))]
+
+    def targets(source: int, rows: int) -> np.ndarray:
+        return (np.arange(rows) * 7 // 10 % context.size).astype(np.int32)
+
+    mine = strings(context.rank)
+    array = pa.array([*mine, "unused"], pa.large_string()).dictionary_encode().slice(0, len(mine))
+    half = len(mine) // 2  # in two chunks, each with a dictionary of its own
+    chunks = [array.slice(0, half), pa.array(mine[half:], pa.large_string()).dictionary_encode()]
+    table = pa.table({"k": pa.chunked_array(chunks, coded.KIND), "row": np.arange(len(mine))})
+    to = targets(context.rank, len(mine))
+    received = exchange_module.exchange(context, table, to, round_bytes, keep_coded=True)
+    received.validate(full=True)
+    assert received.schema.field("k").type == coded.KIND
+    wanted = [
+        (s, i)
+        for source in range(context.size)
+        for i, (s, t) in enumerate(zip(strings(source), targets(source, len(strings(source))), strict=True))
+        if t == context.rank
+    ]
+    assert [(row["k"], row["row"]) for row in received.to_pylist()] == wanted
+    if context.size > 1:
+        for chunk in received.column("k").chunks:
+            assert set(chunk.dictionary.to_pylist()) == set(chunk.to_pylist()) - {None}
 
 
 def test_gather_is_in_rank_order_and_only_on_root(context, record) -> None:
