@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
-from hpckit.sorting.columns import ORIGIN, Ordering
+from hpckit.sorting.columns import Ordering
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -24,9 +24,9 @@ ROUNDS_MAX = 40
 
 
 def find_bounds(ctx: Context, rows: pa.Table, ordering: Ordering, wanted: np.ndarray) -> pa.Table:
-    """For each global rank in `wanted` (ascending), the row of about that rank: its keys and ORIGIN. Collective.
+    """For each global rank in `wanted` (ascending), the row of about that rank: its keys and origin. Collective.
 
-    rows   on each rank: the key columns and ORIGIN (unique over all ranks), sorted by them
+    rows   on each rank: the key columns and the ordering's origin, sorted by them
     Fewer rows than asked for are returned only when there is no row at all.
     """
     with ctx.agreed("looking at the rows to sort"):
@@ -86,4 +86,4 @@ def _ordered_candidates(ctx: Context, mine: pa.Table, ordering: Ordering, known:
 def with_origin(table: pa.Table, ordering: Ordering, rows: np.ndarray, first: int) -> pa.Table:
     """The key columns of these rows of `table`, and their numbers in the input when row 0 has number `first`. Local."""
     keys = table.select(ordering.names).take(pa.array(rows))
-    return keys.append_column(ORIGIN, pa.array(rows + first, pa.int64()))
+    return keys.append_column(ordering.origin, pa.array(rows + first, pa.int64()))

@@ -7,7 +7,7 @@ is asked to be. A key may ask for floats by their bits instead: −0 before +0, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,8 @@ from hpckit.sorting.words import packed_order, packed_words
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
-ORIGIN = "\x1forigin"  # hidden column of bounds: the place of a row in the input
+ORIGIN = "\x1fposition"  # hidden column of tables that know their rows' places in the input
+PLACE = "\x1fplace"  # hidden column for the places of rows that are known by rank and number
 SIGN = np.uint64(1 << 63)
 
 
@@ -111,10 +112,14 @@ def nulls_of(array: pa.Array) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True)
 class Ordering:
-    """Sort keys, and which of their columns have NULLs on any rank: what makes rows of two tables comparable."""
+    """Sort keys, and which of their columns have NULLs on any rank: what makes rows of two tables comparable.
+
+    origin   the column (int64, 0 or more, unique over all ranks) of samples and runs by which ties go
+    """
 
     keys: tuple[Key, ...]
     nullable: tuple[bool, ...]
+    origin: str = PLACE
 
     @classmethod
     def of(cls, table: pa.Table, keys: Sequence[Key]) -> Ordering:
@@ -124,7 +129,12 @@ class Ordering:
     def agree(self, ctx: Context) -> Ordering:
         """For the rows of all ranks. Collective."""
         flags = ctx.allreduce(np.array([*self.nullable, False], np.int64), "max")
-        return Ordering(self.keys, tuple(bool(flag) for flag in flags[:-1]))
+        return replace(self, nullable=tuple(bool(flag) for flag in flags[:-1]))
+
+    def seen(self, table: pa.Table) -> Ordering:
+        """For these rows as well. Local."""
+        pairs = zip(self.keys, self.nullable, strict=True)
+        return replace(self, nullable=tuple(n or table.column(key.name).null_count > 0 for key, n in pairs))
 
     @property
     def names(self) -> list[str]:
@@ -140,10 +150,10 @@ class Ordering:
         return rows
 
     def bounds(self, table: pa.Table) -> Rows:
-        """The same of a table that has its rows' numbers in the column ORIGIN."""
+        """The same of a table whose rows have their places in the column `origin`, by which ties go."""
         rows = Rows(table.num_rows)
         self._add_keys(rows, table)
-        rows.add_words(values_of(one_array(table.column(ORIGIN))).view(np.uint64))
+        rows.add_words(values_of(one_array(table.column(self.origin))).view(np.uint64))
         return rows
 
     def order(self, table: pa.Table) -> np.ndarray:

@@ -19,7 +19,8 @@ from hpckit.sources.program import WantedColumn
 from hpckit.sources.splits import Split
 from hpckit.tables.expr import Column as ColumnRef
 from hpckit.tables.expr import Expr
-from hpckit.tables.pipeline import POSITION, AggregateSink, Budget, LimitSink, Pipeline, SpoolSink, TopKSink
+from hpckit.tables.order_finish import finish_sort, spooled
+from hpckit.tables.pipeline import POSITION, AggregateSink, Budget, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
 from hpckit.tables.plan import Aggregate, Filter, Operator, Plan, Project, Source
 from hpckit.tables.pushdown import TERMS_MAX, split_filter
 from hpckit.tables.rows import Rows, finish_aggregate, run_rest, settle
@@ -103,7 +104,8 @@ class SharedScan:
         chains = [projected(plan) for plan in plans]
         # What a source leaves out because of a predicate, it does not check.
         operators, terms = (chains, []) if options.read.validate_all else push_down(chains, source)
-        budget = Budget(ctx.memory_budget(options.memory_bytes) // (4 * len(plans)), options.scratch)
+        memory_bytes = ctx.memory_budget(options.memory_bytes)
+        budget = Budget(memory_bytes // (4 * len(plans)), options.scratch, memory_bytes // len(plans))
         with ctx.agreed("planning"):
             columns = wanted_columns(operators, source)
             everything = with_hidden(source.schema)
@@ -262,6 +264,8 @@ def finish(ctx: Context, pipeline: Pipeline, plan: Plan, options: RunOptions) ->
     sink, rest = pipeline.sink, pipeline.rest
     if isinstance(sink, SpoolSink) and not rest:
         return sink.spool
+    if isinstance(sink, SortSink):
+        return finish_sort(ctx, sink, rest[1:], plan, options.scratch, ctx.memory_budget(options.memory_bytes))
     if isinstance(sink, AggregateSink):
         rows = run_rest(ctx, finish_aggregate(ctx, sink), rest[1:])
     elif isinstance(sink, TopKSink):
@@ -274,16 +278,12 @@ def finish(ctx: Context, pipeline: Pipeline, plan: Plan, options: RunOptions) ->
         rows = run_rest(ctx, _spooled_rows(ctx, sink), rest)
     with ctx.phase("order"):
         rows = settle(ctx, rows)
-    spool = Spool(plan.schema, options.scratch, ctx.memory_budget(options.memory_bytes) // 2)
-    with ctx.agreed("storing the result"):
-        spool.append(ctx.rank, rows.table.select(plan.schema.names).cast(plan.schema))
-    return spool
+    return spooled(ctx, rows, plan, options.scratch, ctx.memory_budget(options.memory_bytes))
 
 
 def _spooled_rows(ctx: Context, sink: SpoolSink | LimitSink) -> Rows:
     """Rows collected by split as one table a rank, ordered by their positions."""
     spool = sink.inner.spool if isinstance(sink, LimitSink) else sink.spool
-    position = isinstance(sink, SpoolSink) and sink.position
     with ctx.agreed("collecting rows"):
         pieces, starts = [], []
         for ordinal in spool.ordinals():
@@ -292,8 +292,7 @@ def _spooled_rows(ctx: Context, sink: SpoolSink | LimitSink) -> Rows:
                 starts.append(np.full(piece.num_rows, ordinal, np.int64))
         table = pa.Table.from_batches(pieces, spool.schema)
         spool.close()
-        if not position:
-            # A split's rows are together and in order: (ordinal, row) is their place.
-            ordinals = np.concatenate(starts) if starts else np.zeros(0, np.int64)
-            table = table.append_column(POSITION, pa.array((ordinals << 40) + np.arange(len(ordinals))))
+        # A split's rows are together and in order: (ordinal, row) is their place.
+        ordinals = np.concatenate(starts) if starts else np.zeros(0, np.int64)
+        table = table.append_column(POSITION, pa.array((ordinals << 40) + np.arange(len(ordinals))))
     return Rows(table, [(POSITION, False, False)], [POSITION])

@@ -12,6 +12,9 @@ import pyarrow as pa
 from hpckit.aggregates.groupby import GroupBy
 from hpckit.aggregates.spec import AggSpec
 from hpckit.frozen import frozen
+from hpckit.sinks.canonical import conform, storage_schema
+from hpckit.sorting.columns import ORIGIN, Key, as_keys
+from hpckit.sorting.external import TableSorter
 from hpckit.tables.columns import Batch, Column
 from hpckit.tables.evaluate import Evaluator, mask
 from hpckit.tables.expr import Column as ColumnRef
@@ -21,7 +24,7 @@ from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Project, Sort
 from hpckit.tables.spool import Spool
 
 INTERNAL = "\x1f"  # names of hidden columns begin with a byte that no file's column does
-POSITION = f"{INTERNAL}position"  # hidden column: a row's place in the canonical order
+POSITION = ORIGIN  # hidden column: a row's place in the canonical order
 TOP_K_MAX = 1 << 20  # ORDER BY … LIMIT up to here keeps only the best rows while it streams
 
 OrderKey = tuple[str, bool, bool]
@@ -33,6 +36,7 @@ class Budget:
 
     bytes: int
     scratch: Path | None
+    sort_bytes: int = 1 << 62  # for ORDER BY: what the process may take in all
 
 
 class FilterStage:
@@ -176,18 +180,34 @@ class TopKSink:
         self.state.update(batch_table(self._stage.run(batch), self._stage.schema, position=True))
 
 
+class SortSink:
+    """ORDER BY without a limit: all rows with their sort keys, as sorted runs on disk beyond the budget."""
+
+    def __init__(self, sort: Sort, schema: pa.Schema, budget: Budget) -> None:
+        self.columns = sort_columns(sort.keys, schema, ())
+        self._stage = ProjectStage(self.columns.projection, schema)
+        self.schema = self._stage.schema.append(pa.field(POSITION, pa.int64()))
+        keys = [Key(*key, by_bits=sort.by_bits) for key in self.columns.keys]
+        self.keys = as_keys(keys, self._stage.schema)
+        self._stored = storage_schema(self.schema)
+        self.sorter = TableSorter(self._stored, self.keys, budget.sort_bytes, budget.scratch)
+
+    def update(self, batch: Batch) -> None:
+        """Take a batch into account."""
+        table = batch_table(self._stage.run(batch), self._stage.schema, position=True)
+        self.sorter.add(conform(table, self._stored))
+
+
 class SpoolSink:
     """Rows as they come, by split; spilled to disk beyond the budget."""
 
-    def __init__(self, schema: pa.Schema, budget: Budget, position: bool) -> None:
-        self.position = position
+    def __init__(self, schema: pa.Schema, budget: Budget) -> None:
         self._schema = schema
-        stored = schema.append(pa.field(POSITION, pa.int64())) if position else schema
-        self.spool = Spool(stored, budget.scratch, budget.bytes)
+        self.spool = Spool(schema, budget.scratch, budget.bytes)
 
     def update(self, batch: Batch, ordinal: int) -> None:
         """Append a batch to the rows of split `ordinal`."""
-        self.spool.append(ordinal, batch_table(batch, self._schema, self.position))
+        self.spool.append(ordinal, batch_table(batch, self._schema, position=False))
 
 
 class LimitSink:
@@ -196,7 +216,7 @@ class LimitSink:
     def __init__(self, limit: Limit, schema: pa.Schema, budget: Budget) -> None:
         self.wanted = (limit.count or 0) + limit.offset
         self.rows: dict[int, int] = {}
-        self.inner = SpoolSink(schema, budget, position=False)
+        self.inner = SpoolSink(schema, budget)
 
     def update(self, batch: Batch, ordinal: int) -> None:
         """Append what of the batch can still be in the result."""
@@ -207,7 +227,7 @@ class LimitSink:
             self.inner.update(batch.slice(0, keep), ordinal)
 
 
-Sink = AggregateSink | TopKSink | SpoolSink | LimitSink
+Sink = AggregateSink | TopKSink | SortSink | SpoolSink | LimitSink
 
 
 class Pipeline:
@@ -228,9 +248,11 @@ class Pipeline:
             count = follows.count + follows.offset
             if count <= TOP_K_MAX:
                 return TopKSink(head, count, self.schema)
+        if isinstance(head, Sort):
+            return SortSink(head, self.schema, budget)
         if isinstance(head, Limit) and head.count is not None:
             return LimitSink(head, self.schema, budget)
-        return SpoolSink(self.schema, budget, position=isinstance(head, Sort))
+        return SpoolSink(self.schema, budget)
 
     def update(self, batch: Batch, ordinal: int) -> None:
         """Run a batch of split `ordinal` through. Local."""

@@ -54,9 +54,13 @@ class SortKey:
 
 @frozen
 class Sort:
-    """Stable: ties keep the order of the input. Sort then Limit is run as top-k."""
+    """Stable: ties keep the order of the input. Sort then Limit is run as top-k.
+
+    by_bits   floats by their bits (−0 before +0), as sorts of arrays have it, and not as SQL does
+    """
 
     keys: tuple[SortKey, ...]
+    by_bits: bool = False
 
 
 @frozen

@@ -72,7 +72,7 @@ def sort_source(
             raise QueryError("sort: no column to sort by; name at least one with --by")
         wanted = as_keys(named, everything)  # type: ignore[arg-type]
     columns = everything if hidden else opened.schema
-    sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted))
+    sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted), by_bits=True)
     options = RunOptions(read, memory_bytes, scratch_folder(scratch), progress)
     outcome = run_plans(ctx, [Plan(source, (sort,), columns)], {source: opened}, options)
     spool = outcome.results[0].spool
