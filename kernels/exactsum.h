@@ -181,8 +181,10 @@ static int exact_divide(exact_big *x, uint64_t divisor, int extra) {
     return rest != 0;
 }
 
-/* The double nearest to x (ties to even); `sticky` says that x lies a little above what its limbs hold. */
-static double exact_round(const exact_big *x, int sticky) {
+/* The double nearest to x (ties to even); `sticky` says that x lies a little above what its limbs hold. With `odd` it is
+ * x cut off, its last bit set if anything was cut (rounding to odd; Boldo, Melquiond, 2008): rounding that once more to a
+ * shorter float gives the float nearest to x. */
+static double exact_round(const exact_big *x, int sticky, int odd) {
     int top = x->n - 1;
     while (top >= 0 && x->d[top] == 0) top--;
     if (top < 0) return 0.0;
@@ -195,10 +197,11 @@ static double exact_round(const exact_big *x, int sticky) {
     int exponent = 32 * (top + x->base) - EXACT_UNIT + 31 - lead; /* of the leading bit */
     if (exponent > 1023) return x->negative ? -INFINITY : INFINITY;
     int drop = exponent >= -1022 ? 11 : 11 + (-1022 - exponent);
-    if (drop > 64) return x->negative ? -0.0 : 0.0;
+    if (drop > 64) return odd ? (x->negative ? -5e-324 : 5e-324) : x->negative ? -0.0 : 0.0;
     uint64_t kept = drop == 64 ? 0 : window >> drop;
     uint64_t cut = drop == 64 ? window : window & ((1ull << drop) - 1), half = 1ull << (drop - 1);
-    if (cut > half || (cut == half && (rest || (kept & 1)))) kept++;
+    if (odd) kept |= cut != 0 || rest;
+    else if (cut > half || (cut == half && (rest || (kept & 1)))) kept++;
     double value = ldexp((double)kept, exponent - 63 + drop);
     return x->negative ? -value : value;
 }
@@ -208,13 +211,13 @@ static double exact_special(uint32_t flags) {
     return flags & EXACT_POS_INF ? INFINITY : -INFINITY;
 }
 
-static double exact_mean(const exact_sums *s, int64_t group, uint64_t divisor) {
+static double exact_mean(const exact_sums *s, int64_t group, uint64_t divisor, int odd) {
     exact_big x;
     uint32_t flags = s->acc[group].flags & 7;
     if (flags) return exact_special(flags);
     exact_read(s, group, &x);
     int sticky = exact_divide(&x, divisor, 6);
-    return exact_round(&x, sticky);
+    return exact_round(&x, sticky, odd);
 }
 
 static void exact_multiply(const exact_big *a, const exact_big *b, exact_big *out) {
@@ -252,9 +255,9 @@ static void exact_subtract(exact_big *a, const exact_big *b) {
     }
 }
 
-/* (n sum(x^2) - sum(x)^2) / (n divisor), correctly rounded; divisor is n or n - 1. */
+/* (n sum(x^2) - sum(x)^2) / (n divisor), correctly rounded; divisor is n - ddof > 0. */
 static double exact_variance(const exact_sums *sum, const exact_sums *squares, int64_t group, uint64_t n,
-                             uint64_t divisor) {
+                             uint64_t divisor, int odd) {
     exact_big x, factor, scaled, square;
     if ((sum->acc[group].flags | squares->acc[group].flags) & 7) return NAN;
     exact_read(squares, group, &x);
@@ -268,7 +271,7 @@ static double exact_variance(const exact_sums *sum, const exact_sums *squares, i
     exact_subtract(&scaled, &square);
     int sticky = exact_divide(&scaled, n, 3);
     sticky |= exact_divide(&scaled, divisor, 3);
-    return exact_round(&scaled, sticky);
+    return exact_round(&scaled, sticky, odd);
 }
 
 /* value / divisor for a 128-bit integer, correctly rounded. */
@@ -281,7 +284,7 @@ static double exact_ratio128(uint64_t low, int64_t high, uint64_t divisor) {
     x.n = 4;
     x.base = EXACT_UNIT / 32;
     int sticky = exact_divide(&x, divisor, 4);
-    return exact_round(&x, sticky);
+    return exact_round(&x, sticky, 0);
 }
 
 #endif

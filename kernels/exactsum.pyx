@@ -32,10 +32,16 @@ cdef extern from "exactsum.h" nogil:
                       int square)
     int exact_add_part(exact_sums *s, exact_acc *a, uint64_t mantissa, int32_t position, int64_t negative)
     void exact_read(const exact_sums *s, int64_t group, exact_big *out)
-    double exact_mean(const exact_sums *s, int64_t group, uint64_t divisor)
+    double exact_mean(const exact_sums *s, int64_t group, uint64_t divisor, int odd)
     double exact_variance(const exact_sums *sums, const exact_sums *squares, int64_t group, uint64_t n,
-                          uint64_t divisor)
+                          uint64_t divisor, int odd)
     double exact_ratio128(uint64_t low, int64_t high, uint64_t divisor)
+
+
+cdef extern from "exactfold.h" nogil:
+    int exact_add_block(exact_sums *s, const double *v, int64_t groups, int64_t n, int by_column, int square, int level)
+    int exact_add_integers(exact_sums *s, const uint64_t *v, int64_t groups, int64_t n, int by_column, int square,
+                           int is_signed)
 
 
 cdef class ExactSums:
@@ -79,8 +85,37 @@ cdef class ExactSums:
         if failed:
             raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
 
-    def means(self, const int64_t[::1] divisors=None):
-        """float64 per group: its sum, divided by divisors[group] > 0 if given, correctly rounded."""
+    def add_block(self, const double[:, ::1] values, bint by_column=False, bint portable=False):
+        """Adds row g of `values` (its squares) to group g; by column, column g. `portable`: without vector code."""
+        cdef int64_t groups = values.shape[1] if by_column else values.shape[0]
+        cdef int64_t n = values.shape[0] if by_column else values.shape[1]
+        cdef int failed
+        if groups != self.sums.groups:
+            raise ValueError(f"values of {groups} groups for {self.sums.groups} sums")
+        if groups == 0 or n == 0:
+            return
+        with nogil:
+            failed = exact_add_block(&self.sums, &values[0, 0], groups, n, by_column, self.square, not portable)
+        if failed:
+            raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+
+    def add_integers(self, const uint64_t[:, ::1] words, bint by_column=False, bint is_signed=True):
+        """Adds 64-bit integers (their squares), given as words, as `add_block` does."""
+        cdef int64_t groups = words.shape[1] if by_column else words.shape[0]
+        cdef int64_t n = words.shape[0] if by_column else words.shape[1]
+        cdef int failed
+        if groups != self.sums.groups:
+            raise ValueError(f"values of {groups} groups for {self.sums.groups} sums")
+        if groups == 0 or n == 0:
+            return
+        with nogil:
+            failed = exact_add_integers(&self.sums, &words[0, 0], groups, n, by_column, self.square, is_signed)
+        if failed:
+            raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+
+    def means(self, const int64_t[::1] divisors=None, bint odd=False):
+        """float64 per group: its sum, divided by divisors[group] > 0 if given, correctly rounded; with `odd` rounded to
+        odd, so that a conversion to a shorter float is correctly rounded."""
         cdef int64_t g
         cdef double[::1] out
         result = np.zeros(self.sums.groups, np.float64)
@@ -90,9 +125,9 @@ cdef class ExactSums:
         with nogil:
             for g in range(self.sums.groups):
                 if divisors is None:
-                    out[g] = exact_mean(&self.sums, g, 1)
+                    out[g] = exact_mean(&self.sums, g, 1, odd)
                 elif divisors[g] > 0:
-                    out[g] = exact_mean(&self.sums, g, <uint64_t>divisors[g])
+                    out[g] = exact_mean(&self.sums, g, <uint64_t>divisors[g], odd)
         return result
 
     def to_bytes(self):
@@ -161,18 +196,20 @@ cdef class ExactSums:
             raise ValueError(f"exact sums: row {bad} is damaged")
 
 
-def variances(ExactSums sums, ExactSums squares, const int64_t[::1] counts, int ddof):
-    """float64 per group: (sum(x^2) - sum(x)^2 / n) / (n - ddof), correctly rounded; 0 where counts <= ddof."""
+def variances(ExactSums sums, ExactSums squares, const int64_t[::1] counts, int64_t ddof, bint odd=False):
+    """float64 per group: (sum(x^2) - sum(x)^2 / n) / (n - ddof), correctly rounded (`odd` as in means); 0 where
+    counts <= ddof."""
     cdef int64_t g
     cdef double[::1] out
-    if not (sums.sums.groups == squares.sums.groups == counts.shape[0]) or ddof < 0 or ddof > 1:
-        raise ValueError("variances need sums, squares and counts of the same groups, and ddof 0 or 1")
+    if not (sums.sums.groups == squares.sums.groups == counts.shape[0]) or ddof < 0:
+        raise ValueError("variances need sums, squares and counts of the same groups, and ddof >= 0")
     result = np.zeros(sums.sums.groups, np.float64)
     out = result
     with nogil:
         for g in range(sums.sums.groups):
             if counts[g] > ddof:
-                out[g] = exact_variance(&sums.sums, &squares.sums, g, <uint64_t>counts[g], <uint64_t>(counts[g] - ddof))
+                out[g] = exact_variance(&sums.sums, &squares.sums, g, <uint64_t>counts[g],
+                                        <uint64_t>(counts[g] - ddof), odd)
     return result
 
 

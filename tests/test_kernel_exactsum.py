@@ -126,3 +126,78 @@ def test_no_groups_and_no_rows() -> None:
     sums.resize(2)
     assert sums.means().tolist() == [0.0, 0.0]
     assert sums.means(np.array([0, 3])).tolist() == [0.0, 0.0]
+
+
+BLOCKS = [(1, 0), (1, 1), (3, 31), (2, 1025), (1, 5000), (9, 40), (0, 5)]
+
+
+@pytest.mark.parametrize("shape", BLOCKS)
+@pytest.mark.parametrize("kind", ["plain", "wide", "tiny", "extreme", "special"])
+@pytest.mark.parametrize("square", [False, True])
+def test_blocks_by_row_and_by_column_are_the_sums_value_by_value(
+    shape: tuple[int, int], kind: str, square: bool
+) -> None:
+    rng = random.Random(f"{shape}{kind}")
+    groups, n = shape
+    values = np.array([_random_double(rng, kind) for _ in range(groups * n)]).reshape(shape)
+    if kind == "special" and values.size:
+        values.flat[rng.randrange(values.size)] = rng.choice([math.inf, -math.inf, math.nan])
+    slow = ExactSums(square)
+    slow.resize(groups)
+    slow.add(np.repeat(np.arange(groups, dtype=np.int32), n), values.ravel())
+    for by_column, portable in [(False, False), (False, True), (True, False), (True, True)]:
+        sums = ExactSums(square)
+        sums.resize(groups)
+        sums.add_block(np.ascontiguousarray(values.T) if by_column else values, by_column, portable)
+        assert sums.to_bytes()[1].tobytes() == slow.to_bytes()[1].tobytes()
+
+
+def test_a_chunk_of_any_magnitude_folds_to_nothing() -> None:
+    """Chunks of one exponent each, from the least to the greatest, and with one far smaller value beside."""
+    for exponent in [*range(-1074, 1024, 53), 999, 1000, 1001, 1023]:
+        for low in (exponent, max(-1074, exponent - 700)):
+            values = np.full(1024, math.ldexp(1 - 2**-53, exponent) if exponent > -1000 else math.ldexp(1, exponent))
+            values[5], values[6] = math.ldexp(1, low), -math.ldexp(1, -1074)
+            total = sum(map(Fraction, values.tolist()))
+            sums = ExactSums()
+            sums.resize(1)
+            sums.add_block(values[None, :])
+            assert sums.means()[0] == _rounded(total), exponent
+
+
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_integers_of_64_bits(is_signed: bool) -> None:
+    rng = np.random.default_rng(8)
+    words = rng.integers(0, 1 << 64, (3, 300), np.uint64)
+    words[0, :4] = [0, 1, (1 << 63), (1 << 64) - 1]
+    numbers = [[int(v) for v in row] for row in (words.view(np.int64) if is_signed else words)]
+    for square in (False, True):
+        for by_column in (False, True):
+            sums = ExactSums(square)
+            sums.resize(3)
+            sums.add_integers(np.ascontiguousarray(words.T) if by_column else words, by_column, is_signed)
+            assert sums.means().tolist() == [float(sum(v * v if square else v for v in row)) for row in numbers]
+
+
+def test_rounding_to_odd_makes_shorter_floats_correctly_rounded() -> None:
+    rng = random.Random(2)
+    half = math.ldexp(1, -25)  # 1 + half lies between two float32; what is added decides, and is lost in a double
+    cases = [[1.0, half, tiny] for tiny in (1e-30, -1e-30, 0.0)] + [[1.0, 3 * half, -1e-40]]
+    cases += [[_random_double(rng, "plain") for _ in range(rng.randint(1, 9))] for _ in range(300)]
+    for values in cases:
+        exact = sum(map(Fraction, values))
+        near = np.float32(float(exact))
+        around = [near, np.nextafter(near, np.float32(np.inf)), np.nextafter(near, np.float32(-np.inf))]
+        distances = [abs(Fraction(float(v)) - exact) for v in around]
+        best = [v for v, d in zip(around, distances, strict=True) if d == min(distances)]
+        found = np.float32(_sums(values).means(odd=True)[0])
+        assert found in best and (len(best) == 1 or found.view(np.uint32) % 2 == 0)
+
+
+def test_variance_with_any_ddof() -> None:
+    values = [1.5, 2.25, -7.0, 1e9]
+    mean = sum(map(Fraction, values)) / 4
+    spread = sum((Fraction(v) - mean) ** 2 for v in values)
+    for ddof in range(6):
+        found = variances(_sums(values), _sums(values, square=True), np.array([4]), ddof)[0]
+        assert found == (float(spread / (4 - ddof)) if ddof < 4 else 0.0)
