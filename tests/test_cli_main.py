@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,81 @@ def test_version() -> None:
 
 def test_help_within_150_ms() -> None:
     assert min(heavy_imports(["--help"])[3] for _ in range(5)) < 0.15  # the best of five: the machine may be busy
+
+
+UNUSED = (
+    *("pandas", "h5py", "rich", "mpi4py", "unittest", "pydoc", "ssl", "hashlib", "email", "numpy.ma", "numpy.random"),
+    *("importlib.metadata", "pyarrow._s3fs", "pyarrow.dataset", "pyarrow.vendored.docscrape"),
+    *("sqlglot.diff", "sqlglot.generators.duckdb"),
+)
+WATCHED = """
+import atexit, sys
+from hpckit.cli.main import script
+from hpckit.spmd.launch import launcher_rank
+unused = sys.argv.pop(1).split(",")
+atexit.register(lambda: open(sys.argv[-1] + ".rank%d" % launcher_rank(), "w").write(
+    " ".join(name for name in unused if name in sys.modules)))
+script()
+"""
+
+
+@pytest.fixture(scope="module")
+def small_log(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("small") / "access.log"
+    assert main_module.main(["generate", "access", str(path), "--rows", "1000", "--seed", "1"]) == 0
+    return str(path)
+
+
+def query_of(log: str) -> str:
+    return (
+        "SELECT path, count(*) AS n, sum(bytes), avg(bytes), approx_count_distinct(host), max(date_trunc('hour', time))"
+        f" FROM read_logs('{log}', 'combined') WHERE path LIKE '/%' GROUP BY path ORDER BY n DESC, path LIMIT 20"
+    )
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_query_imports_only_what_it_uses(small_log: str, tmp_path: Path, ending: str) -> None:
+    output = str(tmp_path / f"out.{ending}")
+    argv = [sys.executable, "-c", WATCHED, ",".join(UNUSED), "query", query_of(small_log), "--output", output]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert Path(output + ".rank0").read_text() == ""
+
+
+def test_only_root_imports_the_sql_parser(
+    mpirun: Callable[..., subprocess.CompletedProcess[str]], small_log: str, tmp_path: Path
+) -> None:
+    output = str(tmp_path / "out.parquet")
+    unused = ",".join(("sqlglot", *(name for name in UNUSED if name != "mpi4py")))
+    done = mpirun(2, ["python", "-c", WATCHED, unused, "query", query_of(small_log), "--output", output])
+    assert done.returncode == 0, done.stderr
+    assert [Path(f"{output}.rank{rank}").read_text() for rank in (0, 1)] == ["sqlglot", ""]
+
+
+def test_what_was_left_out_is_there_when_it_is_needed(small_log: str) -> None:
+    """An error that shows SQL, and a function of pyarrow that no query so far has used."""
+    code = (
+        "import sys\nfrom hpckit.cli.startup import begin, start_quickly\nbegin(); start_quickly()\n"
+        "from hpckit.cli.postponed import import_parser, import_parquet\nimport_parser(); import_parquet()\n"
+        "import sqlglot, pyarrow as pa, pyarrow.compute as pc, numpy as np\n"
+        "print(sqlglot.parse_one('SELECT a[1], x::INT64 FROM t', 'duckdb').sql('duckdb'))\n"
+        "print(pc.sum(pa.array([1, 2])), pc.and_(True, False), pc.cast(pa.array(['7']), pa.int8())[0])\n"
+        "print(pc.round(pa.array([1.25]), ndigits=1)[0], hasattr(pc, 'no_such_function'))\n"
+        "print(pa.array(np.arange(3)).sum(), pa.parquet.ParquetWriter.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout.splitlines() == [
+        "SELECT a[1], CAST(x AS BIGINT) FROM t", "3 False 7", "1.2 False", "3 ParquetWriter",
+    ], done.stderr  # fmt: skip
+
+
+def test_exit_functions_run_and_output_arrives(tmp_path: Path) -> None:
+    code = (
+        "import atexit, sys\nfrom hpckit.cli.startup import leave\natexit.register(print, 'last')\n"
+        "sys.stdout.write('first '); leave(7)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr, done.returncode) == ("first last\n", "", 7)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

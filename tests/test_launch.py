@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from hpckit.cli import doctor, run
 from hpckit.errors import LaunchError
-from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size
+from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size, on_one_node, start_mpi_quickly
 from hpckit.spmd.mpirun import Launcher, find_launcher, identify
 
 MPICH = "MPICH Version:      5.0.2\nMPICH Release date: …"
@@ -162,3 +163,27 @@ def test_the_doctor_warns_of_a_small_shm(monkeypatch: pytest.MonkeyPatch) -> Non
     (finding,) = doctor._check_shm("MPICH")
     assert finding.level == "warn"
     assert "--shm-size=1g" in finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("environ", "alone_here"),
+    [
+        ({"PMI_SIZE": "4", "MPI_LOCALNRANKS": "4"}, True),
+        ({"PMI_SIZE": "8", "MPI_LOCALNRANKS": "4"}, False),
+        ({"PMI_SIZE": "8"}, False),
+        ({}, False),
+    ],
+)
+def test_no_network_is_looked_for_on_one_node_only(
+    environ: dict[str, str], alone_here: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PMI_SIZE", "MPI_LOCALNRANKS", "OMPI_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS", "UCX_MEM_EVENTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("UCX_TLS", "tcp,self")  # what the user has set stays
+    start_mpi_quickly()
+    assert on_one_node() == alone_here
+    assert os.environ.get("UCX_MEM_EVENTS") == ("n" if alone_here else None)
+    assert os.environ["UCX_TLS"] == "tcp,self"
+    monkeypatch.delenv("UCX_MEM_EVENTS", raising=False)

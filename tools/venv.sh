@@ -91,3 +91,5 @@ if [ "$level" = dev ] && ! stamp_is_current .venv/.dev; then
     install 'hpckit[mpich,test,lint,bench]'
     state >.venv/.dev
 fi
+# The sources are used in place: compile them once here, for where PYTHONDONTWRITEBYTECODE is set each start would.
+"$venv_python" -m compileall -q hpckit || fail "the Python files of hpckit do not compile"

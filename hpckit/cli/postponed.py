@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any, ClassVar
 
 WRITER = "sqlglot.generators.duckdb"
@@ -24,14 +24,14 @@ def import_compute() -> None:
     import pyarrow
     import pyarrow._compute as core
 
+    _no_masked_arrays()
     whole = core.function_registry
     core.function_registry = lambda: _FewFunctions(whole())
     try:
-        import pyarrow.compute as pc
-
-        maker = pc._wrap_function
+        with _stand_in("pyarrow.vendored.docscrape", {"NumpyDocString": _no_documentation}):
+            import pyarrow.compute as pc
         pc.function_registry = whole
-        pc.__getattr__ = _maker_on_demand(pc.__dict__, whole(), maker)
+        pc.__getattr__ = _maker_on_demand(pc, whole(), pc._make_generic_wrapper, pc._get_options_class)
     except (AttributeError, KeyError, TypeError):
         core.function_registry = whole
         sys.modules.pop("pyarrow.compute", None)
@@ -52,7 +52,11 @@ class _FewFunctions:
         return ["utf8_zero_fill"]
 
 
-def _maker_on_demand(names: dict[str, Any], registry: Any, maker: Any) -> Any:
+def _no_documentation(text: str) -> dict[str, list]:
+    return {"Parameters": []}
+
+
+def _maker_on_demand(pc: Any, registry: Any, make: Any, options_class: Any) -> Any:
     """`__getattr__` of pyarrow.compute."""
 
     def find(name: str) -> Any:
@@ -60,17 +64,40 @@ def _maker_on_demand(names: dict[str, Any], registry: Any, maker: Any) -> Any:
             function = registry.get_function({"and_": "and", "or_": "or"}.get(name, name))
         except KeyError:
             raise AttributeError(f"module 'pyarrow.compute' has no attribute {name!r}") from None
-        names[name] = made = maker(name, function)
+        made = make(name, function, options_class(function), arity=function.arity)
+        setattr(pc, name, made)
         return made
 
     return find
+
+
+class _MaskedArray:
+    """No array is one of these."""
+
+
+def _no_masked_arrays() -> None:
+    """pyarrow asks of each NumPy array whether it is masked, for which numpy.ma is imported (0.01 s)."""
+    import numpy as np
+
+    if "numpy.ma" not in sys.modules:
+        masked = ModuleType("numpy.ma")
+        masked.MaskedArray = masked.masked_array = _MaskedArray  # type: ignore[attr-defined]
+        masked.isMaskedArray = masked.isMA = lambda array: False  # type: ignore[attr-defined]
+        np.ma = masked  # type: ignore[misc]
+
+
+def import_parquet() -> None:
+    """Import pyarrow.parquet without ssl, which it asks where the certificates of object stores are. Local."""
+    paths = SimpleNamespace(cafile=None, capath=None)
+    with _stand_in("ssl", {"get_default_verify_paths": lambda: paths}):
+        import_module("pyarrow.parquet")
 
 
 def import_parser() -> None:
     """Import sqlglot's parser of DuckDB's SQL. Local; only root parses."""
     if "sqlglot" in sys.modules:
         return
-    with _stand_in("importlib.metadata", {"entry_points": _entry_points}):
+    with _stand_in("importlib.metadata", {"entry_points": _entry_points}), _stand_in("sqlglot.diff", {"diff": None}):
         from sqlglot.generator import Generator
 
         with _stand_in(WRITER, {"DuckDBGenerator": _writer_on_demand(Generator), "WS_CONTROL_CHARS_TO_DUCK": {}}):

@@ -157,6 +157,10 @@ def finish_command(
     start_s: float,
 ) -> None:
     """Write results and rejects, say what was read and written, write the profile. Collective."""
+    if any(path is not None and path.endswith(".parquet") for path in (*paths, args.rejects)):
+        from hpckit.cli.postponed import import_parquet
+
+        import_parquet()
     from hpckit.sinks import write
 
     _check_rejects(args.max_rejects, outcome.counts)
