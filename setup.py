@@ -24,9 +24,11 @@ KERNELS = {
     "sketch": ["sketch.h", "intern.h"],
     "arrays": [],
     "runs": ["runs.h"],
-    "strsort": ["strsort.h"],
     "partition": ["partition.h"],
     "radix": ["radix.h"],
+    "strsort": ["strsort.h"],
+    "records": ["records.h"],
+    "merge": ["merge.h", "records.h"],
 }
 
 BOUNDSCHECK = os.environ.get("HPCKIT_BOUNDSCHECK") == "1"  # the test suite's second build

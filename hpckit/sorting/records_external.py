@@ -1,0 +1,254 @@
+"""Records beyond the memory budget: sorted runs on scratch, cut alike by exact splitters, merged while exchanged.
+
+Each rank reads its share in pieces that fit, sorts each and writes it as a run. Splitters come from every k-th record
+of the runs (regular sampling; Shi and Schaeffer, 1992), and every run is searched for each of them, so the counts
+between splitters are exact. The key ranges between them are dealt out to ranks and, within a rank, to rounds that fit
+into memory: a round brings a piece of every run of every rank, and the pieces are merged straight into the output.
+
+The order of equal keys is (run, place in the run), which is that of the input: `row` of a splitter counts sorted
+places, from the first row of its run on.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpckit._kernels import merge
+from hpckit._kernels import records as kernel
+from hpckit.errors import MemoryBudgetError
+from hpckit.partition import block_range
+from hpckit.sorting import record_splits as splits
+from hpckit.sorting.record_files import RecordFiles, Shape
+from hpckit.sorting.record_output import Output, Writer
+from hpckit.sorting.scratch import RunFile, RunStore, check_room, resident_bytes, scratch_folder
+from hpckit.spmd.blocks import exchange_blocks, exchange_streams
+from hpckit.spmd.memory import format_size
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
+
+SPILL_BYTES = 8 << 20  # one write to a run
+FIXED_BYTES = 56 << 20  # write buffers, slices on their way, and what messages cost
+REFERENCE_BYTES = 32  # of the sorter, a record
+LEAST_BYTES = 8 << 20  # less room for records than this is not worth the passes
+BUCKETS_PER_ROUND = 8
+HASH_MASK = (1 << 64) - 1
+
+
+def sort(
+    ctx: Context, source: RecordFiles, shape: Shape, output: Output, budget_bytes: int, scratch: Path | str | None
+) -> tuple[tuple[int, int, int], int]:
+    """((hashes read, hashes written, rows written), bytes spilled) of this rank. Collective."""
+    begin, end = block_range(source.rows, ctx.size, ctx.rank)
+    folder = scratch_folder(scratch)
+    with RunStore(folder, "the sorted records") as store:
+        with ctx.phase("runs"), ctx.agreed("writing sorted runs"):
+            check_room(folder, (end - begin) * shape.record * ctx.node_size, "the sorted records")
+            room = _room_bytes(budget_bytes, shape)
+            runs, read_hash = _make_runs(ctx, source, shape, store, begin, end, room)
+        with ctx.phase("split"):
+            plan = _plan(ctx, runs, shape, budget_bytes, source.rows)
+        with ctx.phase("merge"):
+            first_row, rows = plan.own(ctx.rank)
+            writer = output.at(first_row * shape.record, shape.record)
+            try:
+                written_hash = _merge_rounds(ctx, runs, plan, shape, writer)
+            finally:
+                writer.abandon()
+            ctx.count(bytes=rows * shape.record, rows=rows)
+        return (read_hash, written_hash, rows), store.size_bytes
+
+
+def _room_bytes(budget_bytes: int, shape: Shape) -> int:
+    """What is left of the budget for records. Local; MemoryBudgetError if that is next to nothing."""
+    resident = resident_bytes()
+    room = budget_bytes - resident - FIXED_BYTES
+    least = max(LEAST_BYTES, 4 * (shape.record + REFERENCE_BYTES))
+    if room < least:
+        raise MemoryBudgetError(
+            f"--memory {format_size(budget_bytes)} leaves no room to sort in: the program itself takes "
+            f"{format_size(resident + FIXED_BYTES)}; give at least {format_size(resident + FIXED_BYTES + least)}"
+        )
+    return room
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A sorted run, the global row of its first record in the input, and the keys of every `stride`-th record."""
+
+    file: RunFile
+    first_row: int
+    rows: int
+    stride: int
+    keys: list[bytes]
+
+    def cut(self, key: bytes, row: int, record: int) -> int:
+        """How many records of the run come before the splitter (key, row)."""
+        if self.first_row <= row < self.first_row + self.rows:
+            return row - self.first_row
+        after_equals = row >= self.first_row
+        at = bisect_right(self.keys, key) if after_equals else bisect_left(self.keys, key)
+        low, high = max(0, (at - 1) * self.stride + 1), min(self.rows, at * self.stride)
+        while low < high:
+            middle = (low + high) // 2
+            found = self.file.read(middle * record, len(key))
+            if found < key or (after_equals and found == key):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+
+def _make_runs(
+    ctx: Context, source: RecordFiles, shape: Shape, store: RunStore, begin: int, end: int, room_bytes: int
+) -> tuple[list[_Run], int]:
+    """Sorted runs of the rows begin … end-1 that each took at most `room_bytes`, and the sum of hashes. Local."""
+    rows = min(end - begin, room_bytes // (shape.record + REFERENCE_BYTES))
+    stride = max(1, min(rows // 256, 4096))
+    data = np.empty(rows * shape.record, np.uint8)
+    sorter = kernel.Sorter(shape.record, shape.key, rows)
+    step = max(1, SPILL_BYTES // shape.record)
+    out = np.empty(step * shape.record, np.uint8)
+    runs: list[_Run] = []
+    total = 0
+    for first in range(begin, end, max(1, rows)):
+        part = data[: min(rows, end - first) * shape.record]
+        source.read_into(part, first)
+        sorter.sort([part])
+        run = store.new(f"records-{ctx.size}-{ctx.rank}-{len(runs)}")
+        keys: list[bytes] = []
+        for start in range(0, sorter.rows, step):
+            stop = min(sorter.rows, start + step)
+            total += sorter.gather(start, stop, out)
+            run.append(memoryview(out)[: (stop - start) * shape.record])  # type: ignore[arg-type]
+            table = out.reshape(-1, shape.record)[-start % stride : stop - start : stride, : shape.key]
+            keys += [bytes(key) for key in table]
+        run.seal()
+        runs.append(_Run(run, first, sorter.rows, stride, keys))
+        ctx.count(bytes=len(part), rows=sorter.rows)
+    return runs, total & HASH_MASK
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """cuts[run][bucket]: first record of a bucket in a run of this rank; rounds[rank]: the buckets (from, to) of each
+    of its rounds; counts: records of each bucket in all runs."""
+
+    cuts: np.ndarray
+    rounds: list[list[tuple[int, int]]]
+    counts: np.ndarray
+
+    @property
+    def rounds_max(self) -> int:
+        return max(len(rounds) for rounds in self.rounds)
+
+    def own(self, rank: int) -> tuple[int, int]:
+        """(first row, rows) of the output that `rank` writes."""
+        before = sum(self._rows(rounds) for rounds in self.rounds[:rank])
+        return before, self._rows(self.rounds[rank])
+
+    def _rows(self, rounds: list[tuple[int, int]]) -> int:
+        return int(self.counts[rounds[0][0] : rounds[-1][1]].sum()) if rounds else 0
+
+    def sizes(self, rank: int, turn: int) -> tuple[np.ndarray, np.ndarray]:
+        """(first record, records) of each run of this rank that go to `rank` in round `turn`."""
+        low, high = self.rounds[rank][turn] if turn < len(self.rounds[rank]) else (0, 0)
+        return self.cuts[:, low], self.cuts[:, high] - self.cuts[:, low]
+
+
+def _plan(ctx: Context, runs: list[_Run], shape: Shape, budget_bytes: int, rows: int) -> _Plan:
+    """Splitters, exact counts, and who takes what in which round. Collective."""
+    with ctx.agreed("planning the merge"):
+        room = _room_bytes(budget_bytes, shape)
+    room = ctx.allreduce(room, "min")
+    buckets = max(16 * ctx.size, BUCKETS_PER_ROUND * -(-rows * shape.record // room))
+    keys = [np.frombuffer(key, np.uint8) for run in runs for key in run.keys]
+    places = [run.first_row + np.arange(len(run.keys)) * run.stride for run in runs]
+    table = np.stack(keys) if keys else np.empty((0, shape.key), np.uint8)
+    splitters = splits.find(ctx, table, np.concatenate([np.zeros(0, np.int64), *places]), buckets)
+    with ctx.agreed("searching the runs"):
+        cuts = np.zeros((len(runs), len(splitters) + 2), np.int64)
+        for number, run in enumerate(runs):
+            found = [
+                run.cut(bytes(key), int(row), shape.record)
+                for key, row in zip(splitters.keys, splitters.rows, strict=True)
+            ]
+            cuts[number, 1:-1] = found
+            cuts[number, -1] = run.rows
+    counts = ctx.allreduce(np.diff(cuts, axis=1).sum(axis=0), "sum")
+    ends = splits.share(counts, ctx.size).tolist()
+    rounds = [_rounds(counts, low, high, room // shape.record) for low, high in zip([0, *ends[:-1]], ends, strict=True)]
+    return _Plan(cuts, rounds, counts)
+
+
+def _rounds(counts: np.ndarray, low: int, high: int, rows_max: int) -> list[tuple[int, int]]:
+    """Buckets low … high-1 in rounds of at most `rows_max` records. MemoryBudgetError if one bucket is larger."""
+    rounds: list[tuple[int, int]] = []
+    begin, held = low, 0
+    for bucket in range(low, high):
+        rows = int(counts[bucket])
+        if rows > rows_max:
+            raise MemoryBudgetError(f"a merge step needs room for {rows:,} records, --memory allows {rows_max:,}")
+        if held + rows > rows_max:
+            rounds.append((begin, bucket))
+            begin, held = bucket, 0
+        held += rows
+    return [*rounds, (begin, high)] if high > begin else rounds
+
+
+def _merge_rounds(ctx: Context, runs: list[_Run], plan: _Plan, shape: Shape, writer: Writer) -> int:
+    """Exchange, merge and write round by round; returns the sum of hashes written. Collective."""
+    most = max(1, ctx.allreduce(len(runs), "max"))
+    own = [int(plan.counts[low:high].sum()) for low, high in plan.rounds[ctx.rank]]
+    room = np.empty(max(own, default=0) * shape.record, np.uint8)
+    total = 0
+    for turn in range(plan.rounds_max):
+        outgoing = np.zeros((ctx.size, most), np.int64)
+        for rank in range(ctx.size):
+            outgoing[rank, : len(runs)] = plan.sizes(rank, turn)[1] * shape.record
+        arriving = outgoing.copy()
+        exchange_blocks(ctx, list(outgoing.view(np.uint8)), list(arriving.view(np.uint8)))
+        ends = np.cumsum(arriving.reshape(-1)).reshape(arriving.shape)
+        incoming = [room[e[-1] - sizes.sum() : e[-1]] for e, sizes in zip(ends, arriving, strict=True)]
+        streams = [_Stream(runs, *plan.sizes(rank, turn), shape.record) for rank in range(ctx.size)]
+        exchange_streams(
+            ctx, [stream.size for stream in streams], lambda r, at, into, s=streams: s[r].read(at, into), incoming
+        )
+        with ctx.agreed("merging"):
+            pieces = [room[e - n : e] for e, n in zip(ends.ravel().tolist(), arriving.ravel().tolist(), strict=True)]
+            total += _merge(pieces, shape, writer)
+    with ctx.agreed("writing the records"):
+        writer.close()
+    return total & HASH_MASK
+
+
+def _merge(pieces: list[np.ndarray], shape: Shape, writer: Writer) -> int:
+    merger = merge.Merger(pieces, shape.record, shape.key)
+    while rows := merger.fill(writer.room()):
+        writer.advance(rows * shape.record)
+    return merger.checksum
+
+
+class _Stream:
+    """Parts of all runs of this rank as one sequence of bytes."""
+
+    def __init__(self, runs: list[_Run], first: np.ndarray, rows: np.ndarray, record: int) -> None:
+        self._runs = runs
+        self._offsets = (first * record).tolist()
+        self._ends = np.cumsum(rows * record).tolist()
+        self.size: int = self._ends[-1] if self._ends else 0
+
+    def read(self, start: int, buffer: np.ndarray) -> None:
+        """Fill `buffer` with the bytes from `start` on."""
+        done = 0
+        while done < len(buffer):
+            number = bisect_right(self._ends, start + done)
+            before = self._ends[number - 1] if number else 0
+            size = min(len(buffer) - done, self._ends[number] - start - done)
+            self._runs[number].file.read_into(buffer[done : done + size], self._offsets[number] + start + done - before)
+            done += size
