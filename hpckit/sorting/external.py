@@ -45,6 +45,7 @@ class TableSorter:
     def __init__(self, schema: pa.Schema, keys: list[Key], budget_bytes: int, scratch: Path | str | None) -> None:
         """Local. `budget_bytes` is what the process may hold in all; without `scratch` nothing is spilled."""
         self.schema, self.scratch = schema, scratch
+        self.budget_bytes = budget_bytes
         self.work_bytes = max(budget_bytes // RESERVE, budget_bytes - resident_bytes())
         self._ordering = Ordering(tuple(keys), (False,) * len(keys), ORIGIN)
         self._runs: Runs | None = None
@@ -59,7 +60,7 @@ class TableSorter:
         self._held.append(table)
         self._held_bytes += table.nbytes
         self._held_rows += table.num_rows
-        if COPIES_RUN * self._held_bytes + ROW_BYTES * self._held_rows > self.work_bytes * 3 // 5:
+        if self._is_full():
             self._spill()
 
     def fits(self, ctx: Context) -> bool:
@@ -92,6 +93,7 @@ class TableSorter:
                 order = order_of(table, ordering) if table.num_rows else np.zeros(0, np.int64)
             yield taken(table, order, max(1, CHUNK_BYTES * table.num_rows // max(1, table.nbytes)))
             del table, order
+            pa.default_memory_pool().release_unused()
         self.close()
 
     def close(self) -> None:
@@ -100,6 +102,14 @@ class TableSorter:
         if self._runs is not None:
             self._runs.close()
             self._runs = None
+
+    def _is_full(self) -> bool:
+        """Whether what is held should become a run: by its own cost, or because the process as a whole is near its end
+        (readers and what the allocator keeps count too), once a run is worth it."""
+        sorting = (COPIES_RUN - 1) * self._held_bytes + ROW_BYTES * self._held_rows
+        if self._held_bytes + sorting > self.work_bytes * 3 // 5:
+            return True
+        return self._held_bytes + sorting > self.work_bytes // 8 and resident_bytes() + sorting > self.budget_bytes
 
     def _spill(self) -> None:
         """Write what is held as a run."""
@@ -115,6 +125,8 @@ class TableSorter:
         table = self.table().combine_chunks()
         self._held_bytes = self._held_rows = 0
         self._runs.write(table, self._ordering)
+        del table
+        pa.default_memory_pool().release_unused()
 
     def _rounds(self, ctx: Context) -> int:
         """Rounds that keep what a rank receives in one within half of its memory. Collective."""
