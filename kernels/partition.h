@@ -110,15 +110,19 @@ static inline void lines_done(void) {
 #endif
 }
 
-/* Words to their buckets: next[b] is the place of the bucket's next word in `to`; buckets begin at a multiple of a line. */
+/* Words to their buckets: next[b] is the place of the bucket's next word in `to`; buckets begin at a multiple of a line.
+ * Without `from` the words are the numbers of the rows, from `first` on. */
 #define PARTITION_SCATTER(bits, word) \
-    static void scatter_##bits(const word *restrict from, int64_t n, int kind, const uint16_t *restrict ids, \
+    static void scatter_##bits(const word *restrict from, word first, int64_t n, int kind, const uint16_t *restrict ids, \
                                int64_t *restrict next, word *restrict to, word *restrict lines) { \
         enum { PER_LINE = PARTITION_LINE / sizeof(word) }; \
         word block[PARTITION_BLOCK]; \
         for (int64_t start = 0; start < n; start += PARTITION_BLOCK) { \
             int64_t m = n - start < PARTITION_BLOCK ? n - start : PARTITION_BLOCK; \
-            encode_##bits(from + start, m, kind, block); \
+            if (from) \
+                encode_##bits(from + start, m, kind, block); \
+            else \
+                for (int64_t i = 0; i < m; i++) block[i] = first + (word)(start + i); \
             for (int64_t i = 0; i < m; i++) { \
                 uint32_t b = ids[start + i]; \
                 int64_t at = next[b]++; \
@@ -142,56 +146,9 @@ static inline void lines_done(void) {
 PARTITION_SCATTER(64, uint64_t)
 PARTITION_SCATTER(32, uint32_t)
 
-/* Rows of 1 + extra words, the key's first; `extra` words of payload a row, or, without payload, the row's number from
- * `first` on. Row numbers and places count rows; a bucket's buffer holds as many rows as fill whole lines, `group`. */
-static inline void scatter_rows_of(const uint64_t *restrict keys, const uint64_t *restrict payload, int64_t extra,
-                                   int64_t first, int64_t n, int kind, const uint16_t *restrict ids,
-                                   int64_t *restrict next, uint64_t *restrict to, uint64_t *restrict lines,
-                                   int64_t group) {
-    uint64_t block[PARTITION_BLOCK];
-    const int64_t width = 1 + extra;
-    for (int64_t start = 0; start < n; start += PARTITION_BLOCK) {
-        int64_t m = n - start < PARTITION_BLOCK ? n - start : PARTITION_BLOCK;
-        encode_64(keys + start, m, kind, block);
-        for (int64_t i = 0; i < m; i++) {
-            uint32_t b = ids[start + i];
-            int64_t at = next[b]++, slot = at & (group - 1);
-            uint64_t *lane = lines + (int64_t)b * group * width, *row = lane + slot * width;
-            row[0] = block[i];
-            if (payload)
-                for (int64_t j = 0; j < extra; j++) row[1 + j] = payload[(start + i) * extra + j];
-            else
-                row[1] = (uint64_t)(first + start + i);
-            if (slot == group - 1) {
-                uint64_t *place = to + (at - slot) * width;
-                for (int64_t j = 0; j < group * width; j += 8) put_line(place + j, lane + j);
-            }
-        }
-    }
-}
-
-static void scatter_rows(const uint64_t *keys, const uint64_t *payload, int64_t extra, int64_t first, int64_t n, int kind,
-                         const uint16_t *ids, int64_t *next, uint64_t *to, uint64_t *lines, int64_t group) {
-    if (!payload)
-        scatter_rows_of(keys, 0, 1, first, n, kind, ids, next, to, lines, 4);
-    else if (extra == 1)
-        scatter_rows_of(keys, payload, 1, first, n, kind, ids, next, to, lines, 4);
-    else if (extra == 2)
-        scatter_rows_of(keys, payload, 2, first, n, kind, ids, next, to, lines, 8);
-    else if (extra == 3)
-        scatter_rows_of(keys, payload, 3, first, n, kind, ids, next, to, lines, 2);
-    else
-        scatter_rows_of(keys, payload, extra, first, n, kind, ids, next, to, lines, group);
-}
-
-static void scatter_rows_rest(int64_t buckets, const int64_t *next, int64_t width, uint64_t *to, const uint64_t *lines,
-                              int64_t group) {
-    for (int64_t b = 0; b < buckets; b++) {
-        int64_t rest = next[b] & (group - 1);
-        if (!rest) continue;
-        memcpy(to + (next[b] - rest) * width, lines + b * group * width, (size_t)(rest * width) * 8);
-        memset(to + next[b] * width, 0, (size_t)((group - rest) * width) * 8);
-    }
-    lines_done();
+/* Rows of any width: they go straight to their places. */
+static void scatter_bytes(const uint8_t *restrict from, int64_t n, int64_t width, const uint16_t *restrict ids,
+                          int64_t *restrict next, uint8_t *restrict to) {
+    for (int64_t i = 0; i < n; i++) memcpy(to + next[ids[i]]++ * width, from + i * width, (size_t)width);
 }
 #endif

@@ -4,7 +4,7 @@ Values come as the unsigned integers of their bits; `kind` says what they are (0
 Every bucket begins at a whole number of cache lines of its array, so that full lines can go past the caches.
 """
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr_t
 
 import numpy as np
 
@@ -23,16 +23,13 @@ cdef extern from "partition.h" nogil:
     void decode_32(uint32_t *w, int64_t n, int kind)
     void decode_64(uint64_t *w, int64_t n, int kind)
     void classify_words(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids)
-    void scatter_32(const uint32_t *from_, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint32_t *to,
+    void scatter_32(const uint32_t *from_, uint32_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint32_t *to,
                     uint32_t *lines)
-    void scatter_64(const uint64_t *from_, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint64_t *to,
+    void scatter_64(const uint64_t *from_, uint64_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint64_t *to,
                     uint64_t *lines)
     void scatter_rest_32(int64_t buckets, const int64_t *next_, uint32_t *to, const uint32_t *lines)
     void scatter_rest_64(int64_t buckets, const int64_t *next_, uint64_t *to, const uint64_t *lines)
-    void scatter_rows(const uint64_t *keys, const uint64_t *payload, int64_t extra, int64_t first, int64_t n, int kind,
-                      const uint16_t *ids, int64_t *next_, uint64_t *to, uint64_t *lines, int64_t group)
-    void scatter_rows_rest(int64_t buckets, const int64_t *next_, int64_t width, uint64_t *to, const uint64_t *lines,
-                           int64_t group)
+    void scatter_bytes(const uint8_t *from_, int64_t n, int64_t width, const uint16_t *ids, int64_t *next_, uint8_t *to)
 
 ctypedef fused word_t:
     uint32_t
@@ -108,42 +105,34 @@ def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t
     cdef word_t[::1] lanes = lines
     with nogil:
         if word_t is uint32_t:
-            scatter_32(&values[0], n, kind, &ids[0], &places[0], &out[0], &lanes[0])
+            scatter_32(&values[0], 0, n, kind, &ids[0], &places[0], &out[0], &lanes[0])
             scatter_rest_32(buckets, &places[0], &out[0], &lanes[0])
         else:
-            scatter_64(&values[0], n, kind, &ids[0], &places[0], &out[0], &lanes[0])
+            scatter_64(&values[0], 0, n, kind, &ids[0], &places[0], &out[0], &lanes[0])
             scatter_rest_64(buckets, &places[0], &out[0], &lanes[0])
 
 
-def row_group(int64_t width):
-    """Rows of `width` words that fill whole cache lines: buckets of rows begin at a multiple of this many rows."""
-    cdef int64_t group = 1
-    while group * width % 8:
-        group *= 2
-    return group
-
-
-def rows(const uint64_t[::1] keys, int kind, const uint64_t[:, ::1] payload, int64_t first, const uint16_t[::1] ids,
-         int64_t[::1] places, uint64_t[:, ::1] out):
-    """Rows (word of the key, words of the payload) to their buckets as `scatter` does; places count rows.
-
-    Without payload (None) a row's second word is its number, from `first` on.
-    """
-    cdef int64_t n = keys.shape[0], extra = 1 if payload is None else payload.shape[1]
-    cdef int64_t buckets = places.shape[0], group = row_group(1 + extra)
-    cdef const uint64_t *words = NULL
-    if ids.shape[0] != n or out.shape[1] != 1 + extra or (payload is not None and payload.shape[0] != n):
-        raise ValueError(f"{n} keys, {ids.shape[0]} bucket numbers, {out.shape[1]} words a row")
+def scatter_numbers(uint64_t first, const uint16_t[::1] ids, int64_t[::1] places, uint64_t[::1] out):
+    """As `scatter`, of the row numbers from `first` on."""
+    cdef int64_t n = ids.shape[0], buckets = places.shape[0]
     if n == 0:
         return
-    if (<uintptr_t>&out[0, 0]) % 64:
+    if (<uintptr_t>&out[0]) % 64:
         raise ValueError("the buckets must begin at a cache line")
-    if payload is not None:
-        words = &payload[0, 0]
-    cdef uint64_t[::1] lanes = aligned(buckets * group * (1 + extra) * 8, 64).view(np.uint64)
+    cdef uint64_t[::1] lanes = aligned(buckets * 64, 64).view(np.uint64)
     with nogil:
-        scatter_rows(&keys[0], words, extra, first, n, kind, &ids[0], &places[0], &out[0, 0], &lanes[0], group)
-        scatter_rows_rest(buckets, &places[0], 1 + extra, &out[0, 0], &lanes[0], group)
+        scatter_64(NULL, first, n, 0, &ids[0], &places[0], &out[0], &lanes[0])
+        scatter_rest_64(buckets, &places[0], &out[0], &lanes[0])
+
+
+def scatter_rows(const uint8_t[:, ::1] rows, const uint16_t[::1] ids, int64_t[::1] places, uint8_t[:, ::1] out):
+    """As `scatter`, of rows of any number of bytes."""
+    cdef int64_t n = rows.shape[0]
+    if ids.shape[0] != n or out.shape[1] != rows.shape[1]:
+        raise ValueError(f"{n} rows of {rows.shape[1]} bytes for {ids.shape[0]} bucket numbers")
+    if n and rows.shape[1]:
+        with nogil:
+            scatter_bytes(&rows[0, 0], n, rows.shape[1], &ids[0], &places[0], &out[0, 0])
 
 
 def aligned(int64_t size, int64_t alignment):

@@ -4,7 +4,7 @@ A piece is what lies between two cuts; starts[i, s] and counts[i, s] say where i
 they are: in `own` for this rank's own (source `here`), in `arrived` for all others.
 """
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
 cdef extern from "radix.h" nogil:
@@ -12,7 +12,9 @@ cdef extern from "radix.h" nogil:
         uint64_t key, value
     void radix_pairs(pair *a, pair *b, int64_t n)
 
-ctypedef fused word_t:
+ctypedef fused item_t:
+    uint8_t
+    uint16_t
     uint32_t
     uint64_t
 
@@ -30,97 +32,92 @@ cdef int _check(const int64_t[:, ::1] starts, const int64_t[:, ::1] counts, int6
     return 0
 
 
-def gather(const word_t[::1] own, const word_t[::1] arrived, int64_t here, const int64_t[:, ::1] starts,
-           const int64_t[:, ::1] counts, word_t[::1] out):
-    """The words of all pieces one after another, each piece's in the order of sources; returns their number."""
+def gather(const item_t[::1] own, const item_t[::1] arrived, int64_t here, const int64_t[:, ::1] starts,
+           const int64_t[:, ::1] counts, item_t[::1] out):
+    """The rows of all pieces one after another, each piece's in the order of sources; returns their number."""
     cdef int64_t i, s, at = 0
     _check(starts, counts, here, own.shape[0], arrived.shape[0])
     for i in range(counts.shape[0]):
         for s in range(counts.shape[1]):
             at += counts[i, s]
     if at > out.shape[0]:
-        raise ValueError(f"{at} words for a place of {out.shape[0]}")
+        raise ValueError(f"{at} rows for a place of {out.shape[0]}")
     at = 0
     with nogil:
         for i in range(counts.shape[0]):
             for s in range(counts.shape[1]):
                 if counts[i, s]:
                     memcpy(&out[at], &own[starts[i, s]] if s == here else &arrived[starts[i, s]],
-                           counts[i, s] * sizeof(word_t))
+                           counts[i, s] * sizeof(item_t))
                     at += counts[i, s]
     return at
 
 
-cdef inline int64_t _gather_rows(const uint64_t *own, const uint64_t *arrived, int64_t here, const int64_t *starts,
-                                 const int64_t *counts, int64_t sources, int64_t width, uint64_t *out) noexcept nogil:
-    cdef int64_t s, at = 0
-    for s in range(sources):
-        if counts[s]:
-            memcpy(out + at * width, (own if s == here else arrived) + starts[s] * width, counts[s] * width * 8)
-            at += counts[s]
-    return at
+cdef int64_t _rows_of(const int64_t[:, ::1] counts, int64_t piece) noexcept nogil:
+    cdef int64_t s, n = 0
+    for s in range(counts.shape[1]):
+        n += counts[piece, s]
+    return n
 
 
-def sort_rows(const uint64_t[:, ::1] own, const uint64_t[:, ::1] arrived, int64_t here, const int64_t[:, ::1] starts,
-              const int64_t[:, ::1] counts, uint64_t[:, ::1] rows, uint64_t[::1] scratch, uint64_t[::1] keys,
-              uint64_t[:, ::1] payload):
-    """Pieces of rows (word of the key, words of payload), each sorted by key, into `keys` and `payload`; their number.
+cdef void _zip(const uint64_t *keys, const uint64_t *values, int64_t n, int64_t number, pair *out) noexcept nogil:
+    """Pairs of keys and values, or of keys and the numbers from `number` on."""
+    cdef int64_t i
+    if values != NULL:
+        for i in range(n):
+            out[i].key, out[i].value = keys[i], values[i]
+    else:
+        for i in range(n):
+            out[i].key, out[i].value = keys[i], number + i
 
-    Ties keep the order of sources and rows. `rows` holds the largest piece, `scratch` 2 words a row of it for rows of
-    two words and 4 otherwise. An empty `keys`, or a payload without rows, is not written.
+
+def sort_pieces(const uint64_t[::1] own_keys, const uint64_t[::1] keys, const uint64_t[::1] own_values,
+                const uint64_t[::1] values, int64_t here, const int64_t[:, ::1] starts, const int64_t[:, ::1] counts,
+                uint64_t[:, ::1] pairs, uint64_t[:, ::1] scratch, uint64_t[::1] out_keys, uint64_t[::1] out_values):
+    """Sort each piece by key, stably (ties in the order of sources and rows); returns the number of rows written.
+
+    Sorted keys go to out_keys (None: not wanted) and the values that belong to them to out_values. Without values
+    (None) a row's value is its number within its piece. `pairs` and `scratch` hold two words a row of the largest piece.
     """
-    cdef int64_t i, j, n, k, at = 0, width = rows.shape[1], sources = counts.shape[1], largest = 0, total = 0
-    cdef bint pairs = width == 2, want_keys = keys.shape[0] > 0, want_payload = payload.shape[0] > 0
-    cdef const uint64_t *mine = NULL
-    cdef const uint64_t *others = NULL
+    cdef int64_t i, j, s, n, m, at = 0, total = 0
+    cdef bint numbered = own_values is None
+    cdef const uint64_t *from_keys
+    cdef const uint64_t *from_values
     cdef pair *a
-    cdef pair *b
-    cdef const uint64_t *row
-    _check(starts, counts, here, own.shape[0], arrived.shape[0])
+    _check(starts, counts, here, own_keys.shape[0], keys.shape[0])
     for i in range(counts.shape[0]):
-        n = 0
-        for j in range(sources):
-            n += counts[i, j]
-        largest = max(largest, n)
+        n = _rows_of(counts, i)
+        if n > pairs.shape[0] or n > scratch.shape[0] or n >> 32:
+            raise ValueError(f"a piece of {n} rows for a place of {pairs.shape[0]}")
         total += n
+    if pairs.shape[1] != 2 or scratch.shape[1] != 2 or out_values.shape[0] < total or (
+        out_keys is not None and out_keys.shape[0] < total
+    ):
+        raise ValueError(f"{total} rows for a place of {out_values.shape[0]}")
+    if not numbered and (own_values.shape[0] != own_keys.shape[0] or values.shape[0] != keys.shape[0]):
+        raise ValueError(f"{own_keys.shape[0]} and {keys.shape[0]} keys, {own_values.shape[0]} and {values.shape[0]} values")
     if total == 0:
         return 0
-    if largest > rows.shape[0] or scratch.shape[0] < largest * (2 if pairs else 4) or largest >> 32:
-        raise ValueError(f"a piece of {largest} rows for a place of {rows.shape[0]}")
-    if (want_keys and keys.shape[0] < total) or (want_payload and payload.shape[0] < total):
-        raise ValueError(f"{total} rows for a place of {keys.shape[0]}")
-    if width < 2 or own.shape[1] != width or arrived.shape[1] != width or payload.shape[1] != width - 1:
-        raise ValueError(f"rows of {own.shape[1]}, {arrived.shape[1]}, {width} words")
-    if own.shape[0]:
-        mine = &own[0, 0]
-    if arrived.shape[0]:
-        others = &arrived[0, 0]
+    a = <pair *>&pairs[0, 0]
     with nogil:
         for i in range(counts.shape[0]):
-            n = _gather_rows(mine, others, here, &starts[i, 0], &counts[i, 0], sources, width, &rows[0, 0])
-            if n == 0:
-                continue
-            if pairs:
-                a, b = <pair *>&rows[0, 0], <pair *>&scratch[0]
-                radix_pairs(a, b, n)
-                if want_keys:
-                    for j in range(n):
-                        keys[at + j] = a[j].key
-                if want_payload:
-                    for j in range(n):
-                        payload[at + j, 0] = a[j].value
-            else:
-                a, b = <pair *>&scratch[0], <pair *>&scratch[2 * n]
+            n = 0
+            for s in range(counts.shape[1]):
+                m = counts[i, s]
+                if m == 0:
+                    continue
+                from_keys = &own_keys[starts[i, s]] if s == here else &keys[starts[i, s]]
+                from_values = NULL
+                if not numbered:
+                    from_values = &own_values[starts[i, s]] if s == here else &values[starts[i, s]]
+                _zip(from_keys, from_values, m, n, a + n)
+                n += m
+            radix_pairs(a, <pair *>&scratch[0, 0], n)
+            if out_keys is not None:
                 for j in range(n):
-                    a[j].key, a[j].value = rows[j, 0], j
-                radix_pairs(a, b, n)
-                for j in range(n):
-                    row = &rows[a[j].value, 0]
-                    if want_keys:
-                        keys[at + j] = row[0]
-                    if want_payload:
-                        for k in range(width - 1):
-                            payload[at + j, k] = row[1 + k]
+                    out_keys[at + j] = a[j].key
+            for j in range(n):
+                out_values[at + j] = a[j].value
             at += n
     return total
 

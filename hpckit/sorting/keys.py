@@ -86,17 +86,20 @@ def decode_bytes(words: list[np.ndarray], dtype: np.dtype) -> np.ndarray:
     return table.view(f"S{WORD_BYTES * len(words)}").reshape(-1).astype(dtype)
 
 
-def decode(words: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """The values of ascending words (`encode` without options) of `dtype`; 4- and 8-byte types in place. Local."""
+def decode(words: np.ndarray, dtype: np.dtype, descending: bool = False, nulls_first: bool = False) -> np.ndarray:
+    """The values of `dtype` whose words, by `encode` with the same options, these are; may change `words`. Local."""
+    if descending:
+        words = np.invert(words, out=words)
     native = dtype.newbyteorder("=")
     if native.kind == "S":
         return decode_bytes([words], dtype)
-    if words.dtype.itemsize != native.itemsize and native.itemsize >= 4:
+    if native.itemsize < 4:
+        return decode_small(words, native).astype(dtype, copy=False)
+    if words.dtype.itemsize != native.itemsize:
         words = words.astype(f"u{native.itemsize}")
-    if native.itemsize >= 4:
-        partition.decode(words, kind_of(native))
-        return words.view(native).astype(dtype, copy=False)
-    return decode_small(words, native).astype(dtype, copy=False)
+    kind = kind_of(native)
+    partition.decode(words, SIGNED if kind == TIME and descending != nulls_first else kind)
+    return words.view(native).astype(dtype, copy=False)
 
 
 def decode_small(words: np.ndarray, dtype: np.dtype) -> np.ndarray:

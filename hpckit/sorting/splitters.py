@@ -7,7 +7,6 @@ and equal keys are divided by origin (lower ranks first), so that heavy duplicat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,3 +95,46 @@ def _divide_ties(context: Context, low: np.ndarray, high: np.ndarray, wanted: np
     """Cuts in runs of equal keys low:high so that `wanted` of all ranks' come before: lower ranks give first. Collective."""
     ties = high - low
     return low + np.clip(wanted - exscan_sums(context, ties), 0, ties)
+
+
+class Classifier:
+    """Buckets of words: bucket b holds the words from splitters[b - 1] up to, but without, splitters[b]. Local.
+
+    A table over equal cells between the first and the last splitter gives the bucket of a cell's least word, and a
+    branchless binary search over the few splitters within a cell the rest, so that evenly spread words take one look-up
+    and any others at most the steps of a binary search.
+    """
+
+    def __init__(self, splitters: np.ndarray) -> None:
+        """From ascending, distinct uint64 splitters; one less than there are buckets."""
+        self.buckets = len(splitters) + 1
+        self.low = int(splitters[0]) if len(splitters) else 0
+        span = (int(splitters[-1]) if len(splitters) else 0) - self.low
+        cells = min(CELLS_MAX, 16 << self.buckets.bit_length())
+        self.shift = max(0, span.bit_length() - (cells.bit_length() - 1))
+        cells = (span >> self.shift) + 1
+        starts = (np.arange(cells, dtype=np.uint64) << np.uint64(self.shift)) + np.uint64(self.low)
+        first = np.searchsorted(splitters, starts, "right")
+        first[0] = 0  # this cell takes all smaller words as well
+        last = np.searchsorted(splitters, starts[1:] - np.uint64(1), "right")
+        within = np.append(last, len(splitters)) - first
+        self.steps = int(within.max()).bit_length()
+        self.table = np.append(first, 0).astype(np.uint16)[:cells]
+        self.splitters = np.append(splitters, np.full(1 << self.steps, WORD_MAX, np.uint64))
+        alone = np.zeros(self.buckets, bool)
+        alone[1:-1] = splitters[:-1] + np.uint64(1) == splitters[1:]
+        self.constant = alone  # of each bucket, whether it holds one word only
+
+
+def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
+    """Buckets of about equal numbers of words, from a sample (uint64) of each rank's words. Collective.
+
+    A word that is worth more than one bucket gets one of its own. Up to 2 · `buckets` buckets.
+    """
+    words = np.sort(np.concatenate(context.allgather(sample)))
+    if not len(words):
+        return Classifier(words)
+    picked = words[np.arange(1, buckets) * len(words) // buckets]
+    values, times = np.unique(picked, return_counts=True)
+    heavy = values[(times > 1) & (values < WORD_MAX)] + np.uint64(1)
+    return Classifier(np.unique(np.concatenate([values, heavy])))

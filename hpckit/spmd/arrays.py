@@ -38,24 +38,26 @@ class Exchange:
         self.sent = np.zeros((context.size, 2), np.uint64)  # by rank: bytes, hash of all messages so far
         self.received = np.zeros((context.size, 2), np.uint64)
 
-    def round(self, leaving: list[np.ndarray], arriving: list[np.ndarray]) -> None:
-        """Send leaving[r] to rank r and fill arriving[r] from it (uint8; those of this rank are left alone).
+    def round(self, leaving: list[list[np.ndarray]], arriving: list[list[np.ndarray]]) -> None:
+        """Send the arrays leaving[r] to rank r and fill arriving[r] from it; those of this rank are left alone.
 
-        Collective. Sizes agree between sender and receiver; empty ones make no message.
+        Collective. Arrays are contiguous, of any type; sender and receiver agree on their sizes, and empty ones make no
+        message.
         """
         here, size, comm = self.context.rank, self.context.size, self.context._comm
         around = [(here + step) % size for step in range(1, size)]  # nobody is everybody's first
-        requests = [comm.Irecv([part, MPI.BYTE], r, TAG) for r in around for part in _parts(arriving[r])]
-        requests += [comm.Isend([part, MPI.BYTE], r, TAG) for r in around for part in _parts(leaving[r])]
+        out = {r: [part for array in leaving[r] for part in _parts(array)] for r in around}
+        into = {r: [part for array in arriving[r] for part in _parts(array)] for r in around}
+        requests = [comm.Irecv([part, MPI.BYTE], r, TAG) for r in around for part in into[r]]
+        requests += [comm.Isend([part, MPI.BYTE], r, TAG) for r in around for part in out[r]]
         for r in around:
-            _fold(self.sent[r], leaving[r])
+            _fold(self.sent[r], out[r])
         if requests:
             MPI.Request.Waitall(requests)
         for r in around:
-            _fold(self.received[r], arriving[r])
-        self.context.count(
-            bytes=sum(len(leaving[r]) for r in around), messages=sum(len(leaving[r]) > 0 for r in around)
-        )
+            _fold(self.received[r], into[r])
+        sent = [part for r in around for part in out[r]]
+        self.context.count(bytes=sum(map(len, sent)), messages=len(sent))
 
     def finish(self) -> None:
         """InternalError on every rank unless all arrived as it was sent. Collective."""
@@ -84,38 +86,35 @@ def exchange(
     if context.size == 1:
         received[...] = array
         return received, incoming
-    out, into = _bytes(array, row_bytes), _bytes(received, row_bytes)
-    away = max(len(out) - int(counts[context.rank]) * row_bytes, len(into) - int(incoming[context.rank]) * row_bytes)
+    away = max(len(array) - int(counts[context.rank]), len(received) - int(incoming[context.rank])) * row_bytes
     rounds = context.allreduce(away // round_bytes + 1, "max")
     exchange_ = Exchange(context)
     ends, ends_in = np.cumsum(counts), np.cumsum(incoming)
-    begin, begin_in = (ends - counts) * row_bytes, (ends_in - incoming) * row_bytes
     for k in range(rounds):
-        leaving = _slices(out, begin, counts * row_bytes, k, rounds)
-        arriving = _slices(into, begin_in, incoming * row_bytes, k, rounds)
+        leaving = _slices(array, ends - counts, counts, k, rounds)
+        arriving = _slices(received, ends_in - incoming, incoming, k, rounds)
         arriving[context.rank][...] = leaving[context.rank]
-        exchange_.round(leaving, arriving)
+        exchange_.round([[part] for part in leaving], [[part] for part in arriving])
     exchange_.finish()
     return received, incoming
 
 
 def _slices(data: np.ndarray, begin: np.ndarray, sizes: np.ndarray, k: int, rounds: int) -> list[np.ndarray]:
-    """Part k of `rounds` of every rank's bytes."""
+    """Part k of `rounds` of every rank's rows."""
     starts, stops = begin + sizes * k // rounds, begin + sizes * (k + 1) // rounds
     return [data[a:b] for a, b in zip(starts.tolist(), stops.tolist(), strict=True)]
 
 
-def _bytes(array: np.ndarray, row_bytes: int) -> np.ndarray:
-    return array.reshape(-1).view(np.uint8) if array.size and row_bytes else np.empty(0, np.uint8)
+def _parts(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The bytes of an array, in messages whose size a C int can hold."""
+    if array.size and array.dtype.itemsize:
+        data = array.reshape(-1).view(np.uint8)
+        for start in range(0, len(data), COUNT_MAX):
+            yield data[start : start + COUNT_MAX]
 
 
-def _parts(data: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(data), COUNT_MAX):
-        yield data[start : start + COUNT_MAX]
-
-
-def _fold(state: np.ndarray, data: np.ndarray) -> None:
-    """Take a message into the (bytes, hash) of what came before it."""
-    if len(data):
+def _fold(state: np.ndarray, parts: list[np.ndarray]) -> None:
+    """Take messages into the (bytes, hash) of what came before them."""
+    for data in parts:
         state[0] += np.uint64(len(data))
         state[1] = route.hash_bytes(data, int(state[1]))

@@ -1,0 +1,81 @@
+"""Sorting numbers that are all there is: partition once into cache-sized buckets, exchange, sort each piece once.
+
+Equal words are the same value, so the pieces need no stable sort: NumPy's (vectorised) sorts them in the cache.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hpckit._kernels import partition, radix
+from hpckit.partition import block_range
+from hpckit.sorting import keys, layout
+from hpckit.sorting.buckets import Buckets
+from hpckit.sorting.delivery import Arrival, deliver
+
+if TYPE_CHECKING:
+    from hpckit.spmd import Context
+
+PIECE_BYTES = 1 << 20  # sorted at once: half of a second-level cache
+KEPT_MAX = 1.25  # how much larger than its result a buffer may be that is kept for it
+
+
+def sort(context: Context, local: np.ndarray) -> np.ndarray:
+    """This rank's canonical block of the sorted whole of all ranks' `local` (1-D, numeric, the same dtype). Collective."""
+    dtype = local.dtype
+    if dtype.itemsize < 4:
+        return sort_small(context, local)
+    kind = keys.kind_of(dtype)
+    with context.phase("partition"):
+        with context.agreed("reading the keys of a sort"):
+            bits = keys.bits_of(local)
+        buckets = Buckets(context, bits, kind, dtype.itemsize, PIECE_BYTES)
+        with context.agreed("partitioning numbers"):
+            words = buckets.scatter(bits, kind)
+            placed = buckets.placed
+            del buckets
+        pieces = layout.cut(context, placed, lambda start, stop: _sorted(words[start:stop]))
+    at = 0
+    with context.phase("exchange"):
+        for arrival in deliver(context, pieces, [words], placed.rounds):
+            with context.phase("sort"):
+                at = _place(arrival, words, context.rank, kind, at)
+    return trimmed(words, placed.block_rows).view(dtype.newbyteorder("=")).astype(dtype, copy=False)
+
+
+def trimmed(buffer: np.ndarray, rows: int) -> np.ndarray:
+    """The first `rows` rows of a buffer, copied if much would be kept for nothing. Local."""
+    return buffer[:rows] if len(buffer) <= rows * KEPT_MAX else buffer[:rows].copy()
+
+
+def _sorted(words: np.ndarray) -> np.ndarray:
+    words.sort()
+    return words
+
+
+def _place(arrival: Arrival, words: np.ndarray, here: int, kind: int, at: int) -> int:
+    """Sort the pieces of one round into words[at:], as values; returns the row behind them."""
+    for i, (size, constant) in enumerate(zip(arrival.sizes, arrival.constant.tolist(), strict=True)):
+        piece = words[at : at + size]
+        radix.gather(words, arrival.columns[0], here, arrival.starts[i : i + 1], arrival.counts[i : i + 1], piece)
+        if not constant:
+            piece.sort()
+        partition.decode(piece, kind)
+        at += size
+    return at
+
+
+def sort_small(context: Context, local: np.ndarray) -> np.ndarray:
+    """As `sort` for types of one and two bytes: counted, not moved. Collective."""
+    dtype = local.dtype
+    values = 1 << (8 * dtype.itemsize)
+    with context.agreed("counting values"):
+        counts = np.zeros(values, np.int64)
+        for start in range(0, len(local), 1 << 20):  # the words of a part at a time
+            counts += np.bincount(keys.encode(local[start : start + (1 << 20)]).view(np.int64), minlength=values)
+    ends = np.cumsum(context.allreduce(counts))
+    begin, end = block_range(int(ends[-1]), context.size, context.rank)
+    here = np.clip(ends, begin, end)
+    return np.repeat(keys.decode(np.arange(values), dtype), np.diff(here, prepend=begin))
