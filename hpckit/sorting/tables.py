@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from hpckit.sorting.bounds import find_bounds, with_origin
 from hpckit.sorting.columns import Key, Ordering, as_keys
-from hpckit.sorting.strings import is_text, one_text_array, take_text
+from hpckit.sorting.strings import VIEWS, is_text, one_text_array, take_text
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -104,6 +104,8 @@ def taken(table: pa.Table, rows: np.ndarray, chunk_rows: int) -> Iterator[pa.Tab
 
 def one_chunk(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     """`column` as one array where it can be; strings of more than 2 GiB get 64-bit offsets."""
+    if column.type in VIEWS:
+        column = column.cast(VIEWS[column.type])
     if column.num_chunks == 1:
         return column.chunk(0)
     return one_text_array(column) if is_text(column.type) else column.combine_chunks()
@@ -114,8 +116,8 @@ def take_column(
 ) -> pa.Array | pa.ChunkedArray:
     """column.take(rows) as the type of `field`; `indices` are the same rows for Arrow."""
     kind = column.type
-    is_plain_text = is_text(kind) and not pa.types.is_fixed_size_binary(kind) and "view" not in str(kind)
-    piece = take_text(column, rows) if is_plain_text else column.take(indices)
+    has_offsets = is_text(kind) and not pa.types.is_fixed_size_binary(kind)
+    piece = take_text(column, rows) if has_offsets else column.take(indices)
     return piece if piece.type == field.type else piece.cast(field.type)
 
 
