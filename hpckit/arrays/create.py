@@ -105,7 +105,8 @@ def arange(start: Any, stop: Any = None, step: Any = 1, dtype: Any = None, conte
         start, stop = 0, start
     if step == 0:
         raise UserError("arange: step 0: expected a step that leads from start to stop")
-    kind = checks.supported(dtype if dtype is not None else np.arange(start, start + step, step).dtype, "arange")
+    limits = (np.asarray(value).dtype for value in (start, stop, step))
+    kind = checks.supported(dtype if dtype is not None else np.result_type(*limits), "arange")
     if kind.kind not in "iuf":
         raise UserError(f"arange: dtype {kind}: expected integers or floats")
     if all(isinstance(value, int | np.integer) for value in (start, stop, step)):
