@@ -124,6 +124,18 @@ static inline int64_t runs_after(const runs_source *s, int64_t at, int32_t id) {
     return low;
 }
 
+/* First place of begin … end (where words ascend) whose word is not less than `word`. No branch depends on the data. */
+static inline int64_t runs_first(const int64_t *words, int64_t begin, int64_t end, int64_t word) {
+    const int64_t *at = words + begin;
+    int64_t n = end - begin;
+    while (n > 1) {
+        int64_t half = n / 2;
+        at += at[half - 1] < word ? half : 0;
+        n -= half;
+    }
+    return (at - words) + (n == 1 && *at < word);
+}
+
 static inline void runs_copy(const runs_source *s, int64_t from, int64_t to, runs_target *out) {
     if (from >= to) return;
     memcpy(out->ids + out->n, s->ids + from, sizeof(int32_t) * (size_t)(to - from));

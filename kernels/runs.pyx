@@ -24,6 +24,7 @@ cdef extern from "runs.h" nogil:
                              int64_t *words, int64_t *counts)
     int64_t runs_unpack(const uint64_t *keys, int64_t n, int64_t low, int width, int32_t *ids, int64_t *words,
                         int64_t *counts)
+    int64_t runs_first(const int64_t *words, int64_t begin, int64_t end, int64_t word)
     void runs_merge(const runs_source *x, const runs_source *y, runs_target *out)
 
 
@@ -118,3 +119,51 @@ def merge_runs(first, second):
     with nogil:
         runs_merge(&x, &y, &out)
     return _kept(all_ids, all_words, all_counts, out.n)
+
+
+def count_below(run, const int64_t[::1] begin, const int64_t[::1] end, const int64_t[::1] base,
+                const int64_t[:, ::1] pivots, int64_t[:, ::1] counts):
+    """counts[t, j] += rows of the run (words, sums) from base[t] on whose word is less than pivots[t, j].
+
+    They end in begin[t] … end[t], where words ascend; `sums` has the rows before each place of the run, and their
+    total in the end. The pivots of a t ascend.
+    """
+    cdef const int64_t[::1] words = run[0], sums = run[1]
+    cdef int64_t t, j, at
+    _check_places(words.shape[0], begin, end)
+    _check_places(words.shape[0], base, end)
+    if pivots.shape[0] != begin.shape[0] or counts.shape[0] != begin.shape[0] or counts.shape[1] != pivots.shape[1]:
+        raise ValueError(f"{pivots.shape[0]} rows of pivots for {begin.shape[0]} places")
+    if sums.shape[0] != words.shape[0] + 1:
+        raise ValueError(f"{sums.shape[0]} sums for {words.shape[0]} values")
+    with nogil:
+        for t in range(begin.shape[0]):
+            at = begin[t]
+            for j in range(pivots.shape[1]):
+                at = runs_first(&words[0], at, end[t], pivots[t, j]) if at < end[t] else at
+                counts[t, j] += sums[at] - sums[base[t]]
+
+
+def narrow(run, int64_t[::1] begin, int64_t[::1] end, const int64_t[::1] low, const int64_t[::1] high):
+    """begin[t] … end[t] become the part of them whose words lie in low[t] … high[t]."""
+    cdef const int64_t[::1] words = run[0]
+    cdef int64_t t
+    _check_places(words.shape[0], begin, end)
+    if low.shape[0] != begin.shape[0] or high.shape[0] != begin.shape[0]:
+        raise ValueError(f"{low.shape[0]} limits for {begin.shape[0]} places")
+    with nogil:
+        for t in range(begin.shape[0]):
+            if begin[t] < end[t]:
+                begin[t] = runs_first(&words[0], begin[t], end[t], low[t])
+            if begin[t] < end[t] and words[end[t] - 1] > high[t]:
+                end[t] = runs_first(&words[0], begin[t], end[t], high[t] + 1)
+
+
+cdef int _check_places(int64_t n, const int64_t[::1] begin, const int64_t[::1] end) except -1:
+    cdef int64_t t
+    if begin.shape[0] != end.shape[0]:
+        raise ValueError(f"{begin.shape[0]} beginnings for {end.shape[0]} ends")
+    for t in range(begin.shape[0]):
+        if begin[t] < 0 or begin[t] > end[t] or end[t] > n:
+            raise IndexError(f"places {begin[t]} … {end[t]} of a run of {n} rows")
+    return 0

@@ -56,6 +56,19 @@ def _specs(table: pa.Table) -> list[AggSpec]:
     return [AggSpec(n, () if c is None else (table.schema.field(c).type,), q, source=c) for n, c, q in CALLS]
 
 
+class Alone:
+    """The peers of the only rank."""
+
+    def exchange(self, table: pa.Table, by: list[str]) -> pa.Table:
+        return table
+
+    def everyone(self, table: pa.Table) -> pa.Table:
+        return table
+
+    def reduce(self, values: np.ndarray, operation: str) -> np.ndarray:
+        return values
+
+
 class Feeder:
     """Gives slices of a table to a GroupBy, strings as Arrow arrays or as codes of a dictionary of its own."""
 

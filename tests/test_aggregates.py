@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from aggregate_data import Alone
 
 from hpckit._kernels.intern import Interner
 from hpckit.aggregates import AggSpec, GroupBy, buckets, result_type
@@ -240,10 +241,19 @@ def test_exact_quantiles_of_many_values_leave_the_table_for_runs() -> None:
 
 def test_a_state_whose_distinct_values_were_counted_elsewhere_cannot_be_merged() -> None:
     state = _grouped([], [("count_distinct", pa.array(["a", "b", None]))])
-    owned = state.shuffle(lambda table, by: table)
+    owned = state.shuffle(Alone())
     assert _column(owned, "a0") == [2]
     with pytest.raises(InternalError, match="take the state before it"):
         owned.to_tables()
+
+
+def test_a_state_that_holds_only_the_values_searched_for_cannot_be_merged() -> None:
+    state = _grouped([], [("quantile_disc", pa.array(range(1000)), 0.5)])
+    owned = state.shuffle(Alone())
+    assert _column(owned, "a0") == [499]
+    with pytest.raises(InternalError, match="take the state before it"):
+        owned.to_tables()
+    assert _column(GroupBy.from_tables(state.key_types, state.aggs, state.to_tables()), "a0") == [499]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from aggregate_data import CALLS, KEYS, ROWS, Feeder, everything, ipc_bytes
 
-from hpckit.aggregates import GroupBy
+from hpckit.aggregates import GroupBy, selection
 
 duckdb = pytest.importorskip("duckdb")
 
@@ -95,37 +95,58 @@ def test_any_split_and_merge_gives_the_sameipc_bytes(table: pa.Table, keys: list
 
 
 class FakeRanks:
-    """Threads that exchange rows by a hash of the named columns, as the executor's collective does."""
+    """Threads that meet, as the ranks of the executor do."""
 
     def __init__(self, size: int) -> None:
         self.size = size
         self.barrier = Barrier(size)
         self.board: list[object] = [None] * size
 
-    def exchange(self, rank: int):
-        def run(table: pa.Table, by: list[str]) -> pa.Table:
-            rows = zip(*(table.column(name).to_pylist() for name in by), strict=True)
-            owners = np.array([hash(repr(row)) % self.size for row in rows] if by else [0] * table.num_rows, int)
-            self.board[rank] = (tuple(by), table, owners)
-            self.barrier.wait(30)
-            assert len({by for by, _, _ in self.board}) == 1
-            parts = [t.filter(pa.array(o == rank)) for _, t, o in self.board]
-            self.barrier.wait(30)
-            return pa.concat_tables(parts)
-
-        return run
+    def swap(self, rank: int, value: object) -> list:
+        """What every rank gives, in rank order."""
+        self.board[rank] = value
+        self.barrier.wait(30)
+        given = list(self.board)
+        self.barrier.wait(30)
+        return given
 
 
+class FakePeers:
+    """One thread's view of them."""
+
+    def __init__(self, ranks: FakeRanks, rank: int) -> None:
+        self.ranks, self.rank = ranks, rank
+
+    def exchange(self, table: pa.Table, by: list[str]) -> pa.Table:
+        rows = zip(*(table.column(name).to_pylist() for name in by), strict=True)
+        owners = np.array([hash(repr(row)) % self.ranks.size for row in rows] if by else [0] * table.num_rows, int)
+        given = self.ranks.swap(self.rank, (tuple(by), table, owners))
+        assert len({by for by, _, _ in given}) == 1
+        return pa.concat_tables([t.filter(pa.array(o == self.rank)) for _, t, o in given])
+
+    def everyone(self, table: pa.Table) -> pa.Table:
+        return pa.concat_tables(self.ranks.swap(self.rank, table))
+
+    def reduce(self, values: np.ndarray, operation: str) -> np.ndarray:
+        return {"sum": np.add, "min": np.minimum, "max": np.maximum}[operation].reduce(
+            self.ranks.swap(self.rank, values)
+        )
+
+
+@pytest.mark.parametrize("pairs_per_group", [0, 1 << 40], ids=["searched", "exchanged"])
 @pytest.mark.parametrize("size", [1, 2, 3, 4])
 @pytest.mark.parametrize("keys", [[], ["s"], ["k", "f"]], ids="-".join)
-def test_shuffle_gives_every_group_one_owner(table: pa.Table, keys: list[str], size: int) -> None:
+def test_shuffle_gives_every_group_one_owner(
+    table: pa.Table, monkeypatch, keys: list[str], size: int, pairs_per_group: int
+) -> None:
+    monkeypatch.setattr(selection, "PAIRS_PER_GROUP", pairs_per_group)
     ranks = FakeRanks(size)
 
     def run(rank: int) -> pa.Table:
         begin, end = ROWS * rank // size, ROWS * (rank + 1) // size
         state = Feeder(table, keys, True, coded=True).state([(begin, end)] if rank != 1 else [])
         before = ipc_bytes(state.finish())
-        owned = state.shuffle(ranks.exchange(rank))
+        owned = state.shuffle(FakePeers(ranks, rank))
         assert ipc_bytes(state.finish()) == before
         return owned.finish(emit_empty_global=rank == 0)
 

@@ -43,6 +43,11 @@ def narrow(strings: pa.Array) -> pa.Array | pa.ChunkedArray:
     return pa.chunked_array(parts, pa.string())
 
 
+def one_array(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """The column in one piece."""
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
 class TranslationCache:
     """For each source dictionary seen of late, an int32 value per code (UNKNOWN at first) in a growing array.
 

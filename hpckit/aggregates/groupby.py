@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
+from hpckit.aggregates import selection
+from hpckit.aggregates.codes import one_array
 from hpckit.aggregates.keys import KeyTable
 from hpckit.aggregates.pairs import Distinct
+from hpckit.aggregates.quantiles import wanted_ranks
 from hpckit.aggregates.registry import parts_of, result_of
 from hpckit.aggregates.spec import AggSpec
-from hpckit.aggregates.values import ValueCounts
+from hpckit.aggregates.values import ChosenValues, ValueCounts
 from hpckit.aggregates.views import ArgView
 
 if TYPE_CHECKING:
+    from hpckit.aggregates.peers import Peers
     from hpckit.tables.columns import Column
-
-Exchange = Callable[[pa.Table, list[str]], pa.Table]
 
 
 class GroupBy:
@@ -101,10 +103,10 @@ class GroupBy:
     def _key_names(self) -> list[str]:
         return [f"k{j}" for j in range(len(self.key_types))]
 
-    def to_tables(self) -> dict[str, pa.Table]:
+    def to_tables(self, without_pairs: Sequence[int] = ()) -> dict[str, pa.Table]:
         """The whole state as tables: "groups" (keys and one row a group), "pairs<i>" (keys, value, count).
 
-        Strings that many rows may share are coded columns (spmd/coded.py).
+        Strings that many rows may share are coded columns (spmd/coded.py). `without_pairs`: states to leave out.
         """
         keys = dict(zip(self._key_names, self._keys.columns(coded=True), strict=True))
         columns = dict(keys)
@@ -112,6 +114,8 @@ class GroupBy:
         for i, state in enumerate(self._states):
             columns.update({f"s{i}_{name}": column for name, column in state.columns().items()})
         for i in self._pair_states:
+            if i in without_pairs:
+                continue
             ids, pairs = self._states[i].pairs()
             by_row = dict(zip(self._key_names, self._keys.columns(ids, coded=True), strict=True))
             tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
@@ -159,27 +163,62 @@ class GroupBy:
         for ids, columns in self._batches(table):
             self._states[i].absorb_pairs(ids, columns)
 
-    def shuffle(self, exchange: Exchange) -> GroupBy:
+    def shuffle(self, peers: Peers) -> GroupBy:
         """The groups that this rank owns, complete. Collective; this object stays as it was.
 
-        `exchange(table, by)` sends every row to the rank that a hash of the columns `by` names (no columns: to the
-        owner of the global group) and returns the rows that came. How often it is called, and with which columns,
-        depends on the aggregates alone.
+        What is exchanged, and how often, depends on the aggregates and on sums over all ranks alone.
         """
         owned = GroupBy(self.key_types, self.aggs)
-        tables = self.to_tables()
+        searched = self._searched(peers)
+        tables = self.to_tables(without_pairs=searched)
         keys = self._key_names
-        owned._merge_groups(exchange(tables.pop("groups"), keys))
+        owned._merge_groups(peers.exchange(tables.pop("groups"), keys))
+        if searched:
+            self._search(peers, searched, owned)
         for i in self._pair_states:
+            if i in searched:
+                continue
             state, table = self._states[i], tables.pop(f"pairs{i}")
             if isinstance(state, Distinct):
                 # values meet first, so that many values of one group do not land on one rank
-                table = self._distinct_counts(state, exchange(table, [*keys, "value"]))
-                for ids, columns in owned._batches(exchange(table, keys)):
+                table = self._distinct_counts(state, peers.exchange(table, [*keys, "value"]))
+                for ids, columns in owned._batches(peers.exchange(table, keys)):
                     owned._states[i].absorb_counts(ids, columns["count"])
             else:
-                owned._merge_pairs(i, exchange(table, keys))
+                owned._merge_pairs(i, peers.exchange(table, keys))
         return owned
+
+    def _searched(self, peers: Peers) -> list[int]:
+        """The states whose wanted values all ranks search for together. Collective."""
+        numbers = [i for i in self._pair_states if getattr(self._states[i], "selectable", False)]
+        if not numbers:
+            return []
+        sizes = np.array([len(self), *(len(self._states[i]) for i in numbers)], np.int64)
+        groups, *pairs = peers.reduce(sizes, "sum").tolist()
+        return [i for i, held in zip(numbers, pairs, strict=True) if selection.pays(held, groups)]
+
+    def _search(self, peers: Peers, searched: list[int], owned: GroupBy) -> None:
+        """Gives `owned` the order statistics of its groups. Collective."""
+        everyone = KeyTable(self.key_types)
+        if self.key_types:
+            mine = dict(zip(self._key_names, self._keys.columns(), strict=True))
+            for batch in peers.everyone(pa.table(mine)).to_batches():
+                everyone.ids(batch.columns, batch.num_rows)
+        groups = len(everyone)
+        numbers, theirs = (
+            everyone.ids([one_array(column) for column in table.columns()], len(table))
+            for table in (self._keys, owned._keys)
+        )
+        for i in searched:
+            segments = [selection.Segments(run, numbers, groups) for run in self._states[i].runs()]
+            totals = selection.totals(peers, segments, groups)
+            ranks = np.column_stack([column for spec in self._readers(i) for column in wanted_ranks(spec, totals)])
+            words = selection.select(peers, segments, ranks)
+            owned._states[i].choose(ChosenValues(totals[theirs], ranks[theirs], words[theirs]))
+
+    def _readers(self, i: int) -> list[AggSpec]:
+        """The aggregates that are computed from state number i."""
+        return [spec for spec, states in zip(self.aggs, self._parts, strict=True) if self._states[i] in states]
 
     def _distinct_counts(self, state: Distinct, pairs: pa.Table) -> pa.Table:
         """Keys and the number of different values among these (keys, value) rows."""

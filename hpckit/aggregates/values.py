@@ -14,6 +14,7 @@ from hpckit.aggregates.codes import OwnCodes
 from hpckit.aggregates.pairs import PairTable
 from hpckit.aggregates.spec import STRING
 from hpckit.aggregates.words import decode, encode, fixed_values, grown
+from hpckit.errors import InternalError
 
 if TYPE_CHECKING:
     from hpckit.aggregates.views import ArgView
@@ -75,6 +76,20 @@ class CountedPairs:
             last = self._runs.pop()
             self._runs[-1] = merge_runs(self._runs[-1], last)
 
+    def runs(self) -> list[Run]:
+        """Everything counted so far as runs, between which pairs may repeat."""
+        if self._table is not None:
+            return [self.run()]
+        if len(self._buffer):
+            self._push(self._buffer.drain())
+        return list(self._runs)
+
+    def __len__(self) -> int:
+        """Number of pairs held; a pair may be held several times."""
+        if self._table is not None:
+            return len(self._table)
+        return len(self._buffer) + sum(len(run[0]) for run in self._runs)
+
     def run(self) -> Run:
         """Everything counted so far as one run."""
         if self._table is not None:
@@ -119,7 +134,17 @@ class ValueCounts:
         self._bucketed = bucketed
         self._strings = OwnCodes() if kind == STRING else None
         self._pairs = CountedPairs()
+        self._chosen: ChosenValues | None = None  # values found by all ranks together, after a shuffle
         self._groups = 0
+
+    def __len__(self) -> int:
+        """Number of (group, value) pairs held."""
+        return len(self._pairs)
+
+    @property
+    def selectable(self) -> bool:
+        """Whether its words mean the same on every rank, so that ranks can search for a value together."""
+        return self._strings is None
 
     def resize(self, groups: int) -> None:
         self._groups = groups
@@ -133,8 +158,18 @@ class ValueCounts:
             words = view.words
         self._pairs.add(ids, words, view.use)
 
-    def ordered(self) -> ValueRuns:
+    def runs(self) -> list[Run]:
+        """All values as runs (see CountedPairs.runs)."""
+        return self._pairs.runs()
+
+    def choose(self, chosen: ChosenValues) -> None:
+        """Takes the values that all ranks have found; from then on the state is only good for its results."""
+        self._chosen = chosen
+
+    def ordered(self) -> ValueRuns | ChosenValues:
         """The values of all groups in ascending order within each group."""
+        if self._chosen is not None:
+            return self._chosen
         ids, words, counts = self._pairs.run()
         if self._strings is not None:  # their words are codes: in order of first sight, not of the strings
             order = order_pairs(ids, self._strings.strings.rank()[words].astype(np.int64))
@@ -155,6 +190,8 @@ class ValueCounts:
 
     def pairs(self) -> tuple[np.ndarray, dict[str, pa.Array]]:
         """(group id of each row, {"value" (a bucket's number), "count"})."""
+        if self._chosen is not None:
+            raise InternalError("only the wanted values were taken over in a shuffle; take the state before it")
         ids, words, counts = self._pairs.run()
         if self._bucketed:
             value = pa.array(words)
@@ -196,3 +233,18 @@ class ValueRuns:
             return np.zeros(len(ranks), np.int64)
         found = np.searchsorted(self._ends, self._starts + ranks, side="right")
         return self._words[np.minimum(found, len(self._words) - 1)]
+
+
+class ChosenValues:
+    """As ValueRuns, but only the order statistics asked for beforehand: ranks and words (groups, statistics)."""
+
+    def __init__(self, totals: np.ndarray, ranks: np.ndarray, words: np.ndarray) -> None:
+        self.totals = totals  # rows of each group
+        self._ranks, self._words = ranks, words
+
+    def at(self, ranks: np.ndarray) -> np.ndarray:
+        """Word number ranks[g] (from 0) of each group g; arbitrary where the group has none."""
+        found = self._ranks == ranks[:, None]
+        if not found.any(axis=1).all():
+            raise InternalError("an order statistic is asked for that was not searched for")
+        return self._words[np.arange(len(ranks)), found.argmax(axis=1)]

@@ -66,16 +66,32 @@ def settle(ctx: Context, rows: Rows, limit: int | None = None, offset: int = 0) 
     return Rows(table.drop_columns(rows.hidden) if rows.hidden else table, [], [])
 
 
-def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
-    """Exchange the states of a GROUP BY so that each group is whole on one rank. Collective."""
+class Peers:
+    """What GroupBy.shuffle asks of the other ranks (aggregates/peers.py)."""
 
-    def exchange(table: pa.Table, by: list[str]) -> pa.Table:
+    def __init__(self, ctx: Context) -> None:
+        self._ctx = ctx
+
+    def exchange(self, table: pa.Table, by: list[str]) -> pa.Table:
+        """Rows to the rank that a hash of `by` names. Collective."""
+        ctx = self._ctx
         with ctx.agreed("hashing group keys"):
             destinations = ctx.destinations(ctx.hash_rows(table, by)) if by else np.zeros(table.num_rows, np.int32)
         return ctx.exchange(table, destinations, keep_coded=True)
 
+    def everyone(self, table: pa.Table) -> pa.Table:
+        """The rows of all ranks. Collective."""
+        return self._ctx.bcast_table(self._ctx.gather_table(table))
+
+    def reduce(self, values: np.ndarray, operation: str) -> np.ndarray:
+        """Element-wise over the ranks. Collective."""
+        return self._ctx.allreduce(values, operation)
+
+
+def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
+    """Exchange the states of a GROUP BY so that each group is whole on one rank. Collective."""
     with ctx.phase("exchange"):
-        state = sink.state.shuffle(exchange)
+        state = sink.state.shuffle(Peers(ctx))
     with ctx.phase("merge"), ctx.agreed("merging groups"):
         table = sink.rename(state.finish(emit_empty_global=ctx.is_root, ordered=False))
     # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.
