@@ -14,6 +14,7 @@ KINDS = {  # kind: summary; hpckit/generate/kinds.py has the rest, but imports N
     "bgl": "RAS events of a BlueGene/L, about 150 bytes a line",
     "syslog": "system messages of a cluster, RFC 3164, about 95 bytes a line",
     "sensors": "sensor readings, CSV with a header, about 47 bytes a line",
+    "records": "records of 100 bytes with 10-byte keys, as the Sort Benchmark has them (binary)",
 }
 EXAMPLES = [
     ("hpckit generate access access.log --rows 10M --seed 1", "about 2 GB of web requests; the same bytes every time"),
@@ -85,19 +86,23 @@ def time_us(text: str) -> int:
 def main(argv: list[str]) -> int:
     """Run `hpckit generate`; returns the exit status, raises UserError for what cannot be done. Collective."""
     options = parser().parse_args(argv)
-    from hpckit.generate.kinds import KINDS as DEFAULTS
+    from hpckit.errors import UserError
+    from hpckit.generate.kinds import BINARY_KINDS
+    from hpckit.generate.kinds import KINDS as TEXT_KINDS
     from hpckit.generate.layout import layout_of
     from hpckit.generate.write import Request, generate
     from hpckit.spmd import world
 
-    kind = DEFAULTS[options.kind]
+    if options.kind in BINARY_KINDS and options.malformed:
+        raise UserError(f"--malformed breaks lines of text; {options.kind} have no lines, leave it out")
+    kind = {**TEXT_KINDS, **BINARY_KINDS}[options.kind]
     layout = layout_of(options.path, kind.name, options.rows, options.files, options.gzip)
     start_us = time_us(kind.start) if options.start is None else options.start
     ctx = world()
     done = generate(ctx, Request(kind, layout, options.seed, start_us, options.malformed), options.overwrite)
     if ctx.is_root:
         place = f"{done.files} files in {layout.path}" if layout.is_folder else layout.path
-        print(
-            f"{place}: {done.rows:,} lines, {done.bytes:,} bytes in {done.elapsed_s:.1f} s", file=sys.stderr, flush=True
-        )
+        unit = "records" if kind.name in BINARY_KINDS else "lines"
+        text = f"{place}: {done.rows:,} {unit}, {done.bytes:,} bytes in {done.elapsed_s:.1f} s"
+        print(text, file=sys.stderr, flush=True)
     return 0

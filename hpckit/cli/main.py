@@ -11,6 +11,7 @@ from hpckit.spmd.launch import launcher_rank
 # command -> (module with main(argv) -> exit status, one line of help)
 COMMANDS = {
     "query": ("hpckit.cli.query", "run SQL over logs, CSV, JSON lines, Parquet, HDF5"),
+    "sort": ("hpckit.cli.sort", "sort any source, or fixed-length records, into a file; check one"),
     "convert": ("hpckit.cli.convert", "turn any source into .parquet .csv .jsonl .arrow .h5"),
     "formats": ("hpckit.cli.formats", "list the known log formats, or guess that of a file"),
     "generate": ("hpckit.cli.generate", "write reproducible logs and tables to try things on"),

@@ -35,6 +35,7 @@ KINDS = {
         Kind("sensors", "sensor readings, CSV with a header", "2025-03-03 00:00:00", 102.4, 47, even=True),
     )
 }
+BINARY_KINDS = {"records": Kind("records", "records of 100 bytes, 10-byte keys", "2025-03-03 00:00:00", 1e6, 100, True)}
 
 
 class Generator:
@@ -50,7 +51,7 @@ class Generator:
         self._start_us = start_us
         self._broken = round(malformed / 100 * 2**32)
         self._clock = _clock(kind, start_us)
-        self._kernel = self._make_kernel(kernels)
+        self._kernel = None if kind.name in BINARY_KINDS else self._make_kernel(kernels)
         # Sized for the longest lines; memory pages that no line reaches are never touched.
         self._buffer = np.empty(kernels.BUFFER_BYTES, np.uint8)
 
@@ -73,6 +74,11 @@ class Generator:
         """Lines skip .. rows-1 of a block; valid until the next call."""
         key = _mixed(self._seed_key, block)
         first = block * BLOCK_ROWS
+        if self._kernel is None:
+            from hpckit.generate import records
+
+            begin, end = records.fill(self._buffer, self._seed_key, first + skip, rows - skip)
+            return memoryview(self._buffer)[begin:end]  # type: ignore[arg-type]
         if self.kind.name == "sensors":
             begin, end = self._kernel.fill(
                 self._buffer, key, self._seed_key, self._start_us, first, rows, skip, self._broken

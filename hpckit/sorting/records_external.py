@@ -216,9 +216,11 @@ def _merge_rounds(ctx: Context, runs: list[_Run], plan: _Plan, shape: Shape, wri
         ends = np.cumsum(arriving.reshape(-1)).reshape(arriving.shape)
         incoming = [room[e[-1] - sizes.sum() : e[-1]] for e, sizes in zip(ends, arriving, strict=True)]
         streams = [_Stream(runs, *plan.sizes(rank, turn), shape.record) for rank in range(ctx.size)]
-        exchange_streams(
-            ctx, [stream.size for stream in streams], lambda r, at, into, s=streams: s[r].read(at, into), incoming
-        )
+
+        def read(rank: int, start: int, buffer: np.ndarray, streams: list[_Stream] = streams) -> None:
+            streams[rank].read(start, buffer)
+
+        exchange_streams(ctx, [stream.size for stream in streams], read, incoming)
         with ctx.agreed("merging"):
             pieces = [room[e - n : e] for e, n in zip(ends.ravel().tolist(), arriving.ravel().tolist(), strict=True)]
             total += _merge(pieces, shape, writer)
