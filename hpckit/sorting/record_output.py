@@ -159,6 +159,11 @@ class Writer:
         if self._end - self._begin >= limit:
             self._flush(limit)
 
+    @property
+    def offset(self) -> int:
+        """Where the next record goes, bytes from the start of the output."""
+        return self._offset + self._end - self._begin
+
     def close(self) -> None:
         """Write what is left and wait for it. OutputError if any write failed."""
         try:
