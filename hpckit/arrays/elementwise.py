@@ -52,7 +52,9 @@ class Aligned:
     def result(self, values: Any) -> DistArray:
         """The array whose block here is `values`. Local."""
         block = (int(self.starts[self.context.rank + 1] - self.starts[self.context.rank]), *self.shape[1:])
-        return DistArray(self.context, np.ascontiguousarray(np.broadcast_to(values, block)), self.starts)
+        if np.shape(values) != block:  # of operands that broadcast to it
+            values = np.broadcast_to(values, block).copy()
+        return DistArray(self.context, np.ascontiguousarray(values), self.starts)
 
 
 def _plain(x: Any, place: str) -> np.ndarray:

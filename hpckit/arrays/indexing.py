@@ -21,8 +21,8 @@ def get(x: DistArray, key: Any) -> Any:
     """x[key]. Collective. Rows stay on their rank, so that blocks may become uneven (`redistribute` evens them).
 
     Along the first axis: a slice (any step), an integer (the row, on every rank), a boolean mask of its length
-    (DistArray or NumPy), or row numbers (`take`). A boolean DistArray of the whole shape selects elements. Along the other
-    axes: whatever NumPy takes of one array index at most.
+    (DistArray or NumPy), or row numbers (`take`). A boolean DistArray of the whole shape selects elements. Along the
+    other axes: whatever NumPy takes of one array index at most.
     """
     first, rest = _split(x, key)
     if isinstance(first, slice):

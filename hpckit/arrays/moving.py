@@ -90,9 +90,15 @@ def to_starts(x: DistArray, starts: np.ndarray) -> DistArray:
         raise UserError(f"redistribute: blocks of {starts[-1]} rows in all for an array of {len(x)}; expected as many")
     if np.array_equal(starts, x.starts):
         return x
+    rank = x.context.rank
     begins, ends = np.clip(starts[:-1], x.start, x.stop), np.clip(starts[1:], x.start, x.stop)
-    received, _ = send_rows(x.context, x.local, ends - begins)
-    return DistArray(x.context, received, starts)
+    stays = slice(int(begins[rank]) - x.start, int(ends[rank]) - x.start)
+    counts = ends - begins
+    counts[rank] = 0
+    leaving = x.local if stays.start == stays.stop else np.concatenate([x.local[: stays.start], x.local[stays.stop :]])
+    received, arrived = send_rows(x.context, leaving, counts)
+    before = int(arrived[:rank].sum())
+    return DistArray(x.context, np.concatenate([received[:before], x.local[stays], received[before:]]), starts)
 
 
 def gather(x: DistArray, to: str = "all") -> Any:

@@ -20,6 +20,7 @@ _NAMES = """
     zeros_like ones_like empty_like count_nonzero array_equal allclose diff
 """
 _ALIASES = {np.amin: "min", np.amax: "max", np.around: "round"}
+_RENAMED = {"a_min": "min", "a_max": "max", "newshape": "shape"}
 _ELEMENTWISE = {np.isclose, np.nan_to_num, np.real_if_close, np.angle, np.i0, np.sinc, np.fix}
 _LOCAL: dict[Any, Callable[[DistArray], Any]] = {
     np.shape: lambda x: x.shape,
@@ -61,14 +62,14 @@ def _arguments(
     except (TypeError, ValueError):  # a function written in C, which has no signature: take them as they are
         return args, options
     known = list(inspect.signature(ours).parameters.values())
+    if any(parameter.kind is parameter.VAR_POSITIONAL for parameter in known):
+        return args, options
     positional = [given.pop(parameter) for parameter in list(expected)[:1] if parameter in given]
-    if isinstance(positional[0], tuple) and known[0].kind is known[0].VAR_POSITIONAL:
-        positional = list(positional[0])
     named = {parameter.name for parameter in known}
     kept = {}
     for key, value in given.items():
-        if key in named:
-            kept[key] = value
+        if _RENAMED.get(key, key) in named:
+            kept[_RENAMED.get(key, key)] = value
         elif not _says_nothing(value, expected[key].default):
             raise UserError(f"{name}: {key}= is not offered for distributed arrays; {_offered(known)}")
     return tuple(positional), {k: v for k, v in kept.items() if v is not np._NoValue}  # type: ignore[attr-defined]

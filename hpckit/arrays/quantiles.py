@@ -45,7 +45,7 @@ def quantile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", kee
     for g in range(groups.groups):
         values = groups.block[:, g] if groups.by_column else groups.block[g]
         columns.append(_of_column(x.context, np.ascontiguousarray(values), kind, groups.count, q, shares, method))
-    found = np.array(columns).reshape(groups.groups, shares.size).T.reshape(*shares.shape, *groups.shape)
+    found = np.array(columns).reshape(groups.groups, shares.size).T.reshape((*shares.shape, *groups.shape))
     return found if found.ndim else found[()]
 
 

@@ -93,7 +93,7 @@ def _blocks(x: DistArray) -> tuple[DistArray, list[slice]]:
 
 def _integer_cumsum(x: DistArray) -> DistArray:
     context, local, kind = x.context, x.local, x.dtype
-    columns = local.reshape(len(local), -1)
+    columns = local.reshape(len(local), x.row_size)
     with context.agreed("adding up integers"):
         totals = exact_totals(columns)
         largest = largest_magnitude(columns)
@@ -140,7 +140,8 @@ def _float_cumsum(x: DistArray, kind: np.dtype) -> DistArray:
             running.add_bytes(np.arange(aligned.row_size, dtype=np.int32), offsets, data)
         out = np.empty(columns.shape, kind)
         for block in blocks:
-            out[block] = np.cumsum(columns[block], axis=0, dtype=np.float64) + running.means()
+            sums = np.cumsum(columns[block], axis=0, dtype=np.float64)
+            np.add(sums, running.means(), out=out[block], casting="same_kind")
             exact.add(running, columns[block], True)
     return to_starts(aligned.with_local(out.reshape(aligned.local.shape)), x.starts)
 
@@ -180,7 +181,7 @@ def _in_turn(rows: np.ndarray) -> np.ndarray:
 
 def _is_safe(values: Any) -> bool:
     magnitudes = np.abs(np.asarray(values))
-    return bool(((magnitudes < _SAFE) & (magnitudes > 1 / _SAFE)).all())
+    return not magnitudes.size or bool(magnitudes.max() < _SAFE and magnitudes.min() > 1 / _SAFE)
 
 
 def _float_prod(x: DistArray, kind: np.dtype) -> np.ndarray:
@@ -221,10 +222,12 @@ def _float_cumprod(x: DistArray, kind: np.dtype) -> DistArray:
     columns = aligned.local.reshape(len(aligned.local), aligned.row_size)
     out = np.empty(columns.shape, _wide(kind))
     with context.agreed("multiplying"), np.errstate(all="ignore"):
+        safe = True
         for block in blocks:
-            out[block] = np.multiply.accumulate(columns[block].astype(_wide(kind)), axis=0)
+            np.multiply.accumulate(columns[block], axis=0, dtype=_wide(kind), out=out[block])
+            safe = safe and _is_safe(out[block])
         ends = [min(block.stop, len(out)) - 1 for block in blocks]
-        totals, safe = out[ends].reshape(len(ends), aligned.row_size), _is_safe(out)
+        totals = out[ends].reshape(len(ends), aligned.row_size)
     everyone, first = all_rows(context, totals), context.exscan_sum(len(blocks))
     with np.errstate(all="ignore"):
         running = np.multiply.accumulate(everyone, axis=0)
@@ -236,5 +239,5 @@ def _float_cumprod(x: DistArray, kind: np.dtype) -> DistArray:
             for parts, _ in _from_rank_to_rank(aligned, blocks, np.ones(aligned.row_size, _wide(kind))):
                 for block, part in zip(blocks, parts, strict=False):
                     out[block] = part
-        result = out.astype(kind)
+        result = out.astype(kind, copy=False)
     return to_starts(aligned.with_local(result.reshape(aligned.local.shape)), x.starts)

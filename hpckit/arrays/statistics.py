@@ -39,7 +39,7 @@ def bincount(x: DistArray, weights: DistArray | None = None, minlength: int = 0)
         with x.context.agreed("counting numbers"):
             counts = np.bincount(x.local.astype(np.int64, copy=False), minlength=length)
         return x.context.allreduce(counts.astype(np.int64), "sum")
-    return _weighted(x, np.asarray(x.local, np.int64), _weights(x, weights, "bincount"), length)
+    return _weighted(x, np.asarray(x.local, np.int64), _weights(x, weights, "bincount"), length, np.dtype(np.float64))
 
 
 def _weights(x: DistArray, weights: Any, place: str) -> np.ndarray:
@@ -54,14 +54,15 @@ def _weights(x: DistArray, weights: Any, place: str) -> np.ndarray:
     return np.ascontiguousarray(to_starts(weights, x.starts).local.reshape(-1), np.float64)
 
 
-def _weighted(x: DistArray, ids: np.ndarray, weights: np.ndarray, groups: int) -> np.ndarray:
-    """Exact sums of the weights of each id in 0 … groups - 1. Collective."""
+def _weighted(x: DistArray, ids: np.ndarray, weights: np.ndarray, groups: int, kind: np.dtype) -> np.ndarray:
+    """Correctly rounded sums (of dtype `kind`) of the weights of each id in 0 … groups - 1. Collective."""
     if groups >= 1 << 31:
         raise UserError(f"weighted counts of {groups} numbers: expected fewer than 2^31; leave out the weights")
     with x.context.agreed("adding up weights"):
         sums = exact.new(groups)
         sums.add(ids.astype(np.int32), weights)
-    return exact.merged(x.context, [sums], lambda states, which: states[0].means())
+    shorter = kind.kind == "f" and kind.itemsize < 8
+    return exact.merged(x.context, [sums], lambda states, which: states[0].means(odd=shorter)).astype(kind)
 
 
 def histogram(
@@ -70,7 +71,7 @@ def histogram(
     """np.histogram of all values: (counts, edges) on every rank. Collective.
 
     `bins` is a number of equal bins between `range` (default: the least and greatest value), or ascending edges. With
-    `weights` the counts are correctly rounded sums of weights (float64, or integers for integer weights).
+    `weights` the counts are correctly rounded sums of weights, in their dtype.
     """
     x = ravel(of_kind(x, "biuf", "histogram"))
     edges = _edges(x, bins, range)
@@ -85,9 +86,8 @@ def histogram(
     if inside is None:
         counts = x.context.allreduce(counts, "sum")
     else:
-        counts = _weighted_counts(x, edges, inside)
-        if weights is not None and weights.dtype.kind in "biu":
-            counts = counts.astype(np.int64 if weights.dtype.kind == "b" else weights.dtype)
+        kind = weights.dtype if weights is not None and weights.dtype.kind != "b" else np.dtype(np.int64)
+        counts = _weighted_counts(x, edges, inside, kind)
     if density:
         return counts / np.array(np.diff(edges), float) / counts.sum(), edges
     return counts, edges
@@ -124,10 +124,10 @@ def _counts(values: np.ndarray, edges: np.ndarray, uniform: bool) -> np.ndarray:
     return counts
 
 
-def _weighted_counts(x: DistArray, edges: np.ndarray, weights: np.ndarray) -> np.ndarray:
+def _weighted_counts(x: DistArray, edges: np.ndarray, weights: np.ndarray, kind: np.dtype) -> np.ndarray:
     """Sums of the weights in each bin. Collective."""
     with x.context.agreed("counting values in bins"):
         places = np.searchsorted(edges, x.local, side="right") - 1
         places[x.local == edges[-1]] = len(edges) - 2
         inside = (places >= 0) & (places < len(edges) - 1)
-    return _weighted(x, places[inside], weights[inside], len(edges) - 1)
+    return _weighted(x, places[inside], weights[inside], len(edges) - 1, kind)

@@ -103,6 +103,9 @@ def test_operands_in_other_blocks(context) -> None:
     assert np.array_equal(y.gather(), 2 * values) and len(y.local) == (50 if context.rank == context.size - 1 else 0)
     np.add(x, y, out=z)
     assert np.array_equal(z.gather(), 3 * values)
+    total += 1
+    total -= hk.arrays.array([1.0])
+    assert np.array_equal(total.gather(), values + values * values), "a result can be written to"
     assert np.array_equal(x[z > 75].gather(), values[3 * values > 75])
     assert np.array_equal((x[:, None] * hk.arrays.array([1.0, 2.0])).gather(), values[:, None] * [1.0, 2.0])
 
