@@ -1,7 +1,8 @@
 /* HyperLogLog registers of many groups: 2^15 registers of 6 bits of rank each (standard error 0.58 %).
  *
- * A group starts sparse, as entries (group, register, rank) of one hash table shared by all groups, and gets a dense
- * row of registers at 1,024 of them. Which form a group has never shows in a result: registers are maxima either way.
+ * A group starts sparse, as the set of its values' hashes (in one table shared by all groups), whose size is the exact
+ * answer; with more than 512 of them it gets a dense row of registers. The form depends on the number of different
+ * hashes alone, and registers are maxima over them, so neither the order of values nor that of merging shows.
  * Flajolet et al. 2007; hashes of 64 bits and the sparse form after Heule et al. 2013; the estimate is algorithm 6 of
  * Ertl, "New cardinality estimation algorithms for HyperLogLog sketches", 2017.
  */
@@ -17,8 +18,13 @@
 #define HLL_BITS 15
 #define HLL_REGISTERS (1 << HLL_BITS)
 #define HLL_RANK_MAX (64 - HLL_BITS + 1)
-#define HLL_SPARSE_MAX 1024
-#define HLL_EMPTY UINT64_MAX
+#define HLL_SPARSE_MAX 512
+#define HLL_EMPTY (-1)
+
+typedef struct {
+    uint64_t hash;
+    int64_t group; /* HLL_EMPTY: free */
+} hll_slot;
 
 typedef struct {
     int64_t groups, capacity;
@@ -26,7 +32,7 @@ typedef struct {
     int32_t *filled; /* entries of a sparse group */
     uint8_t *registers;
     int64_t dense_count, dense_capacity;
-    uint64_t *slots; /* group << 21 | register << 6 | rank */
+    hll_slot *slots;
     uint64_t mask;
     int64_t used;
 } hll_sketches;
@@ -55,29 +61,37 @@ static int hll_resize(hll_sketches *s, int64_t groups) {
     return 0;
 }
 
-static inline void hll_raise(uint8_t *reg, uint8_t rank) { if (rank > *reg) *reg = rank; }
+/* `h` is a mixed hash: its first bits name the register, the rank is the place of the first 1 in the others. */
+static inline void hll_raise(hll_sketches *s, int64_t row, uint64_t h) {
+    uint64_t rest = h << HLL_BITS;
+    uint8_t rank = rest ? (uint8_t)(__builtin_clzll(rest) + 1) : HLL_RANK_MAX;
+    uint8_t *reg = s->registers + row * HLL_REGISTERS + (h >> (64 - HLL_BITS));
+    if (rank > *reg) *reg = rank;
+}
 
-/* Moves the sparse entries of dense groups to their rows and makes room for more. */
+static inline uint64_t hll_place(uint64_t h, int64_t group) { return h ^ (uint64_t)group * 0x9e3779b97f4a7c15ull; }
+
+/* Moves the hashes of dense groups to their rows and makes room for more. */
 static int hll_rehash(hll_sketches *s) {
     int64_t live = 0;
     for (uint64_t i = 0; s->slots && i <= s->mask; i++)
-        live += s->slots[i] != HLL_EMPTY && s->dense[s->slots[i] >> 21] < 0;
+        live += s->slots[i].group != HLL_EMPTY && s->dense[s->slots[i].group] < 0;
     uint64_t wanted = 1024;
     while ((int64_t)wanted < 4 * (live + 1)) wanted *= 2;
-    uint64_t *fresh = (uint64_t *)malloc(sizeof(uint64_t) * wanted);
+    hll_slot *fresh = (hll_slot *)malloc(sizeof(hll_slot) * wanted);
     if (!fresh) return HLL_NOMEM;
-    memset(fresh, 0xff, sizeof(uint64_t) * wanted);
+    memset(fresh, 0xff, sizeof(hll_slot) * wanted);
     for (uint64_t i = 0; s->slots && i <= s->mask; i++) {
-        uint64_t entry = s->slots[i];
-        if (entry == HLL_EMPTY) continue;
-        int32_t row = s->dense[entry >> 21];
+        hll_slot slot = s->slots[i];
+        if (slot.group == HLL_EMPTY) continue;
+        int32_t row = s->dense[slot.group];
         if (row >= 0) {
-            hll_raise(s->registers + (int64_t)row * HLL_REGISTERS + ((entry >> 6) & (HLL_REGISTERS - 1)), entry & 63);
+            hll_raise(s, row, slot.hash);
             continue;
         }
-        uint64_t at = hll_mix(entry >> 6) & (wanted - 1);
-        while (fresh[at] != HLL_EMPTY) at = (at + 1) & (wanted - 1);
-        fresh[at] = entry;
+        uint64_t at = hll_place(slot.hash, slot.group) & (wanted - 1);
+        while (fresh[at].group != HLL_EMPTY) at = (at + 1) & (wanted - 1);
+        fresh[at] = slot;
     }
     free(s->slots);
     s->slots = fresh;
@@ -99,33 +113,38 @@ static int hll_densify(hll_sketches *s, int64_t group) {
     return 0;
 }
 
-static int hll_raise_sparse(hll_sketches *s, int64_t group, uint32_t reg, uint8_t rank) {
+static int hll_add_sparse(hll_sketches *s, int64_t group, uint64_t h) {
     if (!s->slots || (uint64_t)(s->used + 1) * 2 > s->mask + 1) {
         int failed = hll_rehash(s);
         if (failed) return failed;
     }
-    uint64_t key = (uint64_t)group << HLL_BITS | reg, at = hll_mix(key) & s->mask;
-    for (; s->slots[at] != HLL_EMPTY; at = (at + 1) & s->mask) {
-        if (s->slots[at] >> 6 != key) continue;
-        if (rank > (s->slots[at] & 63)) s->slots[at] = key << 6 | rank;
-        return 0;
-    }
-    s->slots[at] = key << 6 | rank;
+    uint64_t at = hll_place(h, group) & s->mask;
+    for (; s->slots[at].group != HLL_EMPTY; at = (at + 1) & s->mask)
+        if (s->slots[at].hash == h && s->slots[at].group == group) return 0;
+    s->slots[at].hash = h;
+    s->slots[at].group = group;
     s->used++;
     return ++s->filled[group] > HLL_SPARSE_MAX ? hll_densify(s, group) : 0;
 }
 
-static inline int hll_raise_register(hll_sketches *s, int64_t group, uint32_t reg, uint8_t rank) {
-    if (s->dense[group] < 0) return hll_raise_sparse(s, group, reg, rank);
-    hll_raise(s->registers + (int64_t)s->dense[group] * HLL_REGISTERS + reg, rank);
+static inline int hll_add_mixed(hll_sketches *s, int64_t group, uint64_t h) {
+    if (s->dense[group] < 0) return hll_add_sparse(s, group, h);
+    hll_raise(s, s->dense[group], h);
     return 0;
 }
 
-/* `hash` is any 64-bit hash of the value; the mixing makes all its bits count in all places. */
+/* `hash` is any 64-bit hash of the value; the mixing, which loses none, makes all its bits count in all places. */
 static inline int hll_add(hll_sketches *s, int64_t group, uint64_t hash) {
-    uint64_t h = hll_mix(hash), rest = h << HLL_BITS;
-    uint8_t rank = rest ? (uint8_t)(__builtin_clzll(rest) + 1) : HLL_RANK_MAX;
-    return hll_raise_register(s, group, (uint32_t)(h >> (64 - HLL_BITS)), rank);
+    return hll_add_mixed(s, group, hll_mix(hash));
+}
+
+/* The maxima of a row of registers and another one. A sparse group becomes dense. */
+static int hll_merge_registers(hll_sketches *s, int64_t group, const uint8_t *other) {
+    int failed = s->dense[group] < 0 ? hll_densify(s, group) : 0;
+    if (failed) return failed;
+    uint8_t *row = s->registers + (int64_t)s->dense[group] * HLL_REGISTERS;
+    for (int i = 0; i < HLL_REGISTERS; i++) row[i] = other[i] > row[i] ? other[i] : row[i];
+    return 0;
 }
 
 static double hll_sigma(double x) {

@@ -1,7 +1,7 @@
 # distutils: language = c
 """Sketches: HyperLogLog registers per group, hashes of values, and the buckets of approximate quantiles."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 import numpy as np
@@ -12,6 +12,9 @@ cdef extern from "intern.h" nogil:
 
 
 cdef extern from "sketch.h" nogil:
+    ctypedef struct hll_slot:
+        uint64_t hash
+        int64_t group
     ctypedef struct hll_sketches:
         int64_t groups
         int64_t capacity
@@ -19,21 +22,23 @@ cdef extern from "sketch.h" nogil:
         int32_t *filled
         uint8_t *registers
         int64_t dense_capacity
-        uint64_t *slots
+        hll_slot *slots
         uint64_t mask
     int HLL_REGISTERS
     int HLL_RANK_MAX
-    uint64_t HLL_EMPTY
+    int HLL_EMPTY
     void hll_free(hll_sketches *s)
     int hll_resize(hll_sketches *s, int64_t groups)
     int hll_rehash(hll_sketches *s)
     int hll_add(hll_sketches *s, int64_t group, uint64_t hash)
-    int hll_raise_register(hll_sketches *s, int64_t group, uint32_t register_number, uint8_t rank)
+    int hll_add_mixed(hll_sketches *s, int64_t group, uint64_t h)
+    int hll_merge_registers(hll_sketches *s, int64_t group, const uint8_t *other)
     double hll_estimate(const int32_t *histogram)
 
 
 cdef class HyperLogLogs:
-    """Distinct-count sketches of many groups; merging takes the maximum of registers, so order is of no account."""
+    """Distinct-count sketches of many groups, exact up to 512 different values. Merging unites sets of hashes or takes
+    the maximum of registers, so order is of no account."""
 
     cdef hll_sketches sketches
 
@@ -46,7 +51,7 @@ cdef class HyperLogLogs:
     @property
     def nbytes(self):
         """Memory held, bytes."""
-        slots = <int64_t>(self.sketches.mask + 1) * 8 if self.sketches.slots is not NULL else 0
+        slots = <int64_t>(self.sketches.mask + 1) * sizeof(hll_slot) if self.sketches.slots is not NULL else 0
         return self.sketches.capacity * 8 + self.sketches.dense_capacity * HLL_REGISTERS + slots
 
     def resize(self, int64_t groups):
@@ -90,30 +95,25 @@ cdef class HyperLogLogs:
             raise MemoryError(f"no memory for distinct-count sketches of {self.sketches.groups} groups")
 
     def estimates(self):
-        """float64 estimate of the number of different values of each group."""
+        """float64 number of different values of each group, estimated where there are many."""
         cdef int64_t g, i, n = self.sketches.groups
-        cdef uint64_t entry, slot
-        cdef int32_t[:, ::1] counts
+        cdef int32_t[::1] counts
         cdef double[::1] out
         cdef const uint8_t *row
         self._settle()
-        histograms = np.zeros((n, HLL_RANK_MAX + 1), np.int32)
+        histogram = np.zeros(HLL_RANK_MAX + 1, np.int32)
         result = np.zeros(n, np.float64)
-        counts, out = histograms, result
+        counts, out = histogram, result
         with nogil:
-            if self.sketches.slots is not NULL:
-                for slot in range(self.sketches.mask + 1):
-                    entry = self.sketches.slots[slot]
-                    if entry != HLL_EMPTY:
-                        counts[entry >> 21, entry & 63] += 1
             for g in range(n):
-                if self.sketches.dense[g] >= 0:
-                    row = self.sketches.registers + <int64_t>self.sketches.dense[g] * HLL_REGISTERS
-                    for i in range(HLL_REGISTERS):
-                        counts[g, row[i]] += 1
-                else:
-                    counts[g, 0] = HLL_REGISTERS - self.sketches.filled[g]
-                out[g] = hll_estimate(&counts[g, 0])
+                if self.sketches.dense[g] < 0:
+                    out[g] = self.sketches.filled[g]
+                    continue
+                counts[:] = 0
+                row = self.sketches.registers + <int64_t>self.sketches.dense[g] * HLL_REGISTERS
+                for i in range(HLL_REGISTERS):
+                    counts[row[i]] += 1
+                out[g] = hll_estimate(&counts[0])
         return result
 
     def _settle(self):
@@ -122,17 +122,16 @@ cdef class HyperLogLogs:
             self._check(hll_rehash(&self.sketches))
 
     def to_bytes(self):
-        """(offsets int64, bytes uint8): per group all registers, or 3 bytes (register uint16, rank) per entry."""
+        """(offsets int64, bytes uint8): per group all registers, or the 8 bytes of each hash."""
         cdef int64_t g, at, n = self.sketches.groups
-        cdef uint64_t entry, slot
-        cdef uint16_t number
+        cdef uint64_t slot
         cdef int64_t[::1] offsets, ends
         cdef uint8_t[::1] data
         self._settle()
         all_offsets = np.zeros(n + 1, np.int64)
         offsets = all_offsets
         for g in range(n):
-            at = HLL_REGISTERS if self.sketches.dense[g] >= 0 else 3 * self.sketches.filled[g]
+            at = HLL_REGISTERS if self.sketches.dense[g] >= 0 else 8 * self.sketches.filled[g]
             offsets[g + 1] = offsets[g] + at
         all_data = np.empty(offsets[n], np.uint8)
         data, ends = all_data, all_offsets[:n].copy()
@@ -143,39 +142,32 @@ cdef class HyperLogLogs:
                            self.sketches.registers + <int64_t>self.sketches.dense[g] * HLL_REGISTERS, HLL_REGISTERS)
             if self.sketches.slots is not NULL:
                 for slot in range(self.sketches.mask + 1):
-                    entry = self.sketches.slots[slot]
-                    if entry != HLL_EMPTY:
-                        at = ends[entry >> 21]
-                        ends[entry >> 21] = at + 3
-                        number = <uint16_t>((entry >> 6) & (HLL_REGISTERS - 1))
-                        memcpy(&data[at], &number, 2)
-                        data[at + 2] = entry & 63
+                    g = self.sketches.slots[slot].group
+                    if g != HLL_EMPTY:
+                        at = ends[g]
+                        ends[g] = at + 8
+                        memcpy(&data[at], &self.sketches.slots[slot].hash, 8)
         return all_offsets, all_data
 
     def add_bytes(self, const int32_t[::1] ids, const int64_t[::1] offsets, const uint8_t[::1] data):
         """Merges sketches written by `to_bytes`: the i-th into group ids[i]."""
-        cdef int64_t i, at, size, bad = -1
+        cdef int64_t i, k, at, size, bad = -1
         cdef int failed = 0
-        cdef uint32_t k
-        cdef uint16_t number
+        cdef uint64_t h
         if offsets.shape[0] != ids.shape[0] + 1 or offsets[ids.shape[0]] > data.shape[0]:
             raise ValueError("distinct-count sketches: offsets do not fit the ids and the data")
         with nogil:
             for i in range(ids.shape[0]):
                 at, size = offsets[i], offsets[i + 1] - offsets[i]
-                if ids[i] < 0 or ids[i] >= self.sketches.groups or (size != HLL_REGISTERS and size % 3):
+                if ids[i] < 0 or ids[i] >= self.sketches.groups or (size != HLL_REGISTERS and size % 8):
                     bad = i
                     break
                 if size == HLL_REGISTERS:
-                    for k in range(<uint32_t>HLL_REGISTERS):
-                        if data[at + k]:
-                            failed |= hll_raise_register(&self.sketches, ids[i], k, data[at + k])
+                    failed |= hll_merge_registers(&self.sketches, ids[i], &data[at])
                     continue
-                for k in range(<uint32_t>(size // 3)):
-                    memcpy(&number, &data[at + 3 * k], 2)
-                    failed |= hll_raise_register(&self.sketches, ids[i], number & (HLL_REGISTERS - 1),
-                                                 data[at + 3 * k + 2])
-        self._check(failed)
+                for k in range(size // 8):
+                    memcpy(&h, &data[at + 8 * k], 8)
+                    failed |= hll_add_mixed(&self.sketches, ids[i], h)
         if bad >= 0:
             raise ValueError(f"distinct-count sketches: row {bad} is damaged")
 

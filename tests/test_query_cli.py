@@ -10,6 +10,7 @@ import re
 import resource
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import duckdb
@@ -307,6 +308,78 @@ def test_a_gzip_that_breaks_off_keeps_what_precedes_the_damage(tmp_path: Path) -
     assert first[1] == first[2] and 10_000 < int(first[1]) < 20_000
     assert second[1:] == ["20000", "20000"]
     assert counts_of(done.stderr)[3] == 1 and "compressed data damaged" in done.stderr
+
+
+def test_a_gzip_that_breaks_off_behind_a_whole_line_rejects_no_line(tmp_path: Path) -> None:
+    packer = zlib.compressobj(wbits=31)
+    lines = b"".join(b"k %d x\n" % i for i in range(1000))
+    (tmp_path / "a.log.gz").write_bytes(packer.compress(lines) + packer.flush(zlib.Z_SYNC_FLUSH))
+    sql = f"SELECT count(*) AS c FROM read_logs('{tmp_path}/a.log.gz', '{PLAIN}')"
+    rejects = tmp_path / "bad.jsonl"
+    done = query(sql, "--rejects", rejects)
+    assert (done.returncode, done.stdout) == (0, "c\n1000\n")
+    assert counts_of(done.stderr) == (1000, 1000, 0, 0, 0)
+    assert "1 compressed data damaged" in done.stderr
+    (row,) = [json.loads(line) for line in rejects.read_text().splitlines()]
+    assert (row["offset"], row["lines"], row["text"]) == (len(lines), 0, "")
+    done = query(sql, "--max-rejects", "0")
+    assert done.returncode == 2 and "too many rejects" in done.stderr
+
+
+def test_options_of_one_call_hold_for_it_alone(tmp_path: Path) -> None:
+    path = tmp_path / "x.log"
+    path.write_text("Mar 04 10:00:00 1 a\nMar 04 11:00:00 two b\nMar 04 12:00:00 3 " + "c" * 3000 + "\n")
+    pattern = "{time:%b %d %H:%M:%S} {n:int} {m:rest}"
+
+    def answer(options: str, columns: str = "time, n") -> list[str]:
+        done = query(f"SELECT {columns} FROM read_logs('{path}', '{pattern}'{options})", "--year", "2001")
+        assert done.returncode == 0, done.stderr
+        return [*done.stdout.replace(":00:00", "").splitlines()[1:], " ".join(map(str, counts_of(done.stderr)))]
+
+    assert answer("") == ["2001-03-04 10,1", "2001-03-04 12,3", "3 2 0 1 0"]
+    assert answer(", year := 2024, timezone := 'Europe/Berlin'")[0] == "2024-03-04 09,1"
+    assert answer(", max_line := '1KiB'") == ["2001-03-04 10,1", "3 1 0 2 0"]
+    assert answer(", max_line := 1024, split_size := 7") == answer(", max_line := '1KiB'")
+    whole = answer("", "length(m) AS l")
+    assert whole == ["1", "1", "3000", "3 3 0 0 0"]
+    assert answer(", validate := 'all'", "length(m) AS l") == ["1", "3000", "3 2 0 1 0"]
+    # a predicate that drops the line of the wrong number does not hide it
+    done = query(f"SELECT m FROM read_logs('{path}', '{pattern}', validate := 'all') WHERE m = 'a'")
+    assert counts_of(done.stderr)[3] == 1
+    both = (
+        f"COPY (SELECT min(time) AS t FROM read_logs('{path}', '{pattern}', year := 2010)) TO '{tmp_path}/a.csv';"
+        f"COPY (SELECT min(time) AS t FROM read_logs('{path}', '{pattern}', year := 2011)) TO '{tmp_path}/b.csv'"
+    )
+    good(both)
+    assert [(tmp_path / f"{name}.csv").read_text()[2:6] for name in "ab"] == ["2010", "2011"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("timezone := 'Mars/Base'", "time zone 'Mars/Base' is unknown"),
+        ("year := 0", "expected a year from 1 to 9999"),
+        ("max_line := 'wide'", "size 'wide'"),
+        ("max_line := 0", "expected a number of bytes of at least 1"),
+        ("split_size := -5", "expected a number of bytes of at least 1"),
+        ("validate := 'some'", "expected 'all' or 'used'"),
+        ("header := true", "no option header"),
+    ],
+)
+def test_wrong_options_of_a_call_are_named(tmp_path: Path, options: str, message: str) -> None:
+    (tmp_path / "x.log").write_text("k 1 x\n")
+    done = query(f"SELECT * FROM read_logs('{tmp_path}/x.log', '{PLAIN}', {options})")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_a_format_file_that_is_not_there_is_an_error_whatever_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "x.log").write_text("k 1 x\n")
+    (tmp_path / "x.csv").write_text("a\n1\n")
+    for source in (f"read_logs('{tmp_path}/x.log', '{PLAIN}')", f"'{tmp_path}/x.csv'"):
+        done = query(f"SELECT * FROM {source}", "--format-file", tmp_path / "none.toml")
+        assert done.returncode == 2
+        assert "none.toml: No such file" in done.stderr
 
 
 def peak_mb(argv: list[str], profile: Path) -> tuple[str, str, float]:

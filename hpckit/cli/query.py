@@ -210,7 +210,9 @@ def check_outputs(prepared: Prepared, output: str | None, rejects: str | None, o
 def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
     from hpckit.errors import TooManyRejectsError
 
-    if limit is not None and limit.exceeded_by(counts.rejected, counts.lines):
+    # A file that broke off behind a whole line is a reason to reject without a line: it counts here too.
+    rejected = max(counts.rejected, sum(counts.reasons.values()))
+    if limit is not None and limit.exceeded_by(rejected, counts.lines):
         raise TooManyRejectsError(
             f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them"
         )

@@ -54,6 +54,8 @@ class BlockReader:
             self._read: Callable[[memoryview], int] = self._read_range
         else:
             self._read = self._read_stream
+            # one step of the decompressor at a time: what it had in hand when it met the damage would be lost
+            self._read_piece = getattr(self._file, "readinto1", None) or self._file.readinto  # type: ignore[attr-defined]
 
     def close(self) -> None:
         """Let go of the file; the buffer stays."""
@@ -101,8 +103,7 @@ class BlockReader:
         got = 0
         while got < len(target):
             try:
-                # in small pieces: what a decompressor had in hand when it met the damage is lost
-                n = self._file.readinto(target[got : got + PIECE_BYTES])  # type: ignore[attr-defined]
+                n = self._read_piece(target[got : got + PIECE_BYTES])
             except (*DAMAGED, OSError) as error:
                 self.damage = f"compressed data is damaged or ends early: {error}"
                 n = 0

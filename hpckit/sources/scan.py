@@ -314,15 +314,15 @@ class TextReader:
         return f"{text}, at byte {at} of the record" if at else text
 
     def _reject_damaged_tail(self, split: Split) -> None:
-        """A compressed file broke off: what is left of its last line is rejected, and the reason is told."""
+        """A compressed file broke off: what is left of its last line, if anything, is rejected, and the reason told."""
         scanner, reader = self._scanner, self._reader
         self._take_rejects(split)
         tail = bytes(reader.buffer[scanner.position : reader.limit])
-        lines = max(1, tail.count(b"\n") + (not tail.endswith(b"\n")))
+        lines = tail.count(b"\n") + (tail[-1:] not in (b"\n", b""))
         self.counts.lines += lines
         self.counts.rejected += lines
         self.counts.reasons["compressed data damaged"] = self.counts.reasons.get("compressed data damaged", 0) + 1
-        self._rejected += lines
+        self._rejected += max(lines, 1)
         if self.options.keep_rejects:
             text = tail[:REJECT_TEXT_BYTES].decode("utf-8", "backslashreplace")
             row = [self.files[split.file].path, reader.base + scanner.position, lines, reader.damage, text]

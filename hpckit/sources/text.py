@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -37,6 +37,7 @@ class TextSource:
 
     quote_parity   CSV: whether a split that does not begin its file begins inside a quoted field; filled by `prepare`
     header_ends    the byte of each file behind its header; empty: no file has one
+    own            fields of ReadOptions that hold for this source, whatever the others are read with
     """
 
     format: Format
@@ -46,18 +47,22 @@ class TextSource:
     coded: frozenset[str] = field(init=False)
     quote_parity: dict[int, bool] = field(default_factory=dict)
     header_ends: tuple[int, ...] = ()
+    own: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.schema = self.format.schema()
         self.coded = frozenset(f.name for f in self.format.columns() if pa.types.is_string(f.arrow_type) and not f.text)
 
     def atom_kind(self, column: str) -> str:
+        if self.own.get("validate_all"):
+            return ""  # a line that a predicate drops would not be checked
         index = self.format.index(column)
         if index < 0:
             return "string" if column == "_raw" else ""
         return ATOM_KINDS.get(self.format.fields[index].type, "")
 
     def reader(self, columns: Sequence[WantedColumn], terms: Terms, options: ReadOptions) -> TextReader:
+        options = replace(options, **self.own)
         zone = zone_table(self.format.time_zone or options.time_zone)
         not_after = [latest_instant_us(file, options.year) for file in self.files]
         return TextReader(

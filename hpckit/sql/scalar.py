@@ -66,13 +66,15 @@ _TYPES = {
 }
 _NARROW = {"TINYINT": 8, "SMALLINT": 16, "INT": 32}
 _INT64_MAX = 2**63 - 1
+_TILDE = ("the operator ~", "use regexp_matches(text, pattern) or regexp_full_match(text, pattern)")
 _REFUSED = {
     exp.Window: ("window functions (… OVER …)", "aggregate with GROUP BY"),
     exp.Subquery: ("a subquery inside an expression", "put it in FROM, or run it first"),
     exp.Select: ("a subquery inside an expression", "put it in FROM, or run it first"),
     exp.Exists: ("EXISTS (subquery)", "run it first"),
     exp.SimilarTo: ("SIMILAR TO", "use regexp_full_match(text, pattern)"),
-    exp.RegexpLike: ("the operator ~", "use regexp_matches(text, pattern) or regexp_full_match(text, pattern)"),
+    exp.RegexpLike: _TILDE,
+    exp.RegexpFullMatch: _TILDE,  # what ~ is in sqlglot before 30.30
     exp.Glob: ("GLOB", "use LIKE or regexp_matches"),
     exp.Collate: ("COLLATE", "text is compared as bytes; use lower(x)"),
     exp.Bracket: ("[ ] on a value", "for text use substring(text, start, count)"),
