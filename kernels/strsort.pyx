@@ -130,7 +130,9 @@ cdef class Rows:
             status = strsort_bounds_new(&limits, bounds.levels, bounds.rows)
             if not status:
                 for row in range(self.rows):
-                    view[row] = <int32_t>strsort_below(self.levels, row, bounds.levels, bounds.rows, self.count, &limits)
+                    view[row] = <int32_t>strsort_below(
+                        self.levels, row, bounds.levels, bounds.rows, self.count, &limits
+                    )
             strsort_bounds_free(&limits)
         if status:
             raise MemoryError(f"no memory for {bounds.rows} bounds")
@@ -183,8 +185,10 @@ def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int
     if total:
         with nogil:
             for i in range(n):
+                if i + 2 * AHEAD < n:
+                    __builtin_prefetch(&offsets[rows[i + 2 * AHEAD]])
                 if i + AHEAD < n:
-                    __builtin_prefetch(&data[offsets[rows[i + AHEAD]]])
+                    __builtin_prefetch(&data[0] + offsets[rows[i + AHEAD]])
                 begin = offsets[rows[i]]
                 size = offsets[rows[i] + 1] - begin
                 if size:

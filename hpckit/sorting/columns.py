@@ -160,7 +160,7 @@ class Ordering:
         """int64: the row numbers of `table` in stable order. Local."""
         if not self.keys or table.num_rows < 2:
             return np.arange(table.num_rows)
-        if any(is_text(value_type(table.schema.field(name).type)) for name in self.names):
+        if self.has_text(table):
             return self.rows(table).order()
         packed, bits = packed_words(self.words(table))
         order = packed_order(packed, bits, table.num_rows)
@@ -170,6 +170,10 @@ class Ordering:
         for word in packed:
             rows.add_words(word)
         return rows.order()
+
+    def has_text(self, table: pa.Table) -> bool:
+        """Whether strings or binaries are among the keys of `table`."""
+        return any(is_text(value_type(table.schema.field(name).type)) for name in self.names)
 
     def words(self, table: pa.Table) -> list[np.ndarray]:
         """uint64 arrays of table.num_rows, most significant first, that order as the keys; strings by rank. Local."""

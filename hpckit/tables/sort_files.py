@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hpckit.errors import QueryError
 from hpckit.sinks import check_target, write
 from hpckit.sorting.columns import Key, as_keys
+from hpckit.sorting.scratch import scratch_folder
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.open import open_source
@@ -82,11 +83,6 @@ def sort_source(
     finally:
         spool.close()
     return Sorted(rows, outcome.counts, outcome)
-
-
-def scratch_folder(asked: Path | str | None = None) -> Path:
-    """Where to spill: `asked`, or the node-local folder that the batch system or the user names."""
-    return Path(asked or os.environ.get("SLURM_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
 
 
 def _check_target(path: str, overwrite: bool) -> None:
