@@ -23,10 +23,10 @@ cdef extern from "partition.h" nogil:
     void decode_32(uint32_t *w, int64_t n, int kind)
     void decode_64(uint64_t *w, int64_t n, int kind)
     void classify_words(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids)
-    void scatter_32(const uint32_t *from_, uint32_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint32_t *to,
-                    uint32_t *lines)
-    void scatter_64(const uint64_t *from_, uint64_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_, uint64_t *to,
-                    uint64_t *lines)
+    void scatter_32(const uint32_t *from_, uint32_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_,
+                    uint32_t *to, uint32_t *lines)
+    void scatter_64(const uint64_t *from_, uint64_t first, int64_t n, int kind, const uint16_t *ids, int64_t *next_,
+                    uint64_t *to, uint64_t *lines)
     void scatter_rest_32(int64_t buckets, const int64_t *next_, uint32_t *to, const uint32_t *lines)
     void scatter_rest_64(int64_t buckets, const int64_t *next_, uint64_t *to, const uint64_t *lines)
     void scatter_bytes(const uint8_t *from_, int64_t n, int64_t width, const uint16_t *ids, int64_t *next_, uint8_t *to)
@@ -94,7 +94,7 @@ def classify(const word_t[::1] values, int kind, uint64_t low, int shift, int st
 
 def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t[::1] places, word_t[::1] out):
     """The words of `values` to their buckets, in order: places[b] is where bucket b's next word goes, and moves on."""
-    cdef int64_t n = values.shape[0], per_line = 64 // sizeof(word_t), buckets = places.shape[0]
+    cdef int64_t n = values.shape[0], buckets = places.shape[0]
     if ids.shape[0] != n:
         raise ValueError(f"{n} values for {ids.shape[0]} bucket numbers")
     if n == 0:

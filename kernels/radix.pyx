@@ -77,7 +77,7 @@ def sort_pieces(const uint64_t[::1] own_keys, const uint64_t[::1] keys, const ui
     """Sort each piece by key, stably (ties in the order of sources and rows); returns the number of rows written.
 
     Sorted keys go to out_keys (None: not wanted) and the values that belong to them to out_values. Without values
-    (None) a row's value is its number within its piece. `pairs` and `scratch` hold two words a row of the largest piece.
+    (None) a row's value is its number within its piece. `pairs` and `scratch` hold the largest piece.
     """
     cdef int64_t i, j, s, n, m, at = 0, total = 0
     cdef bint numbered = own_values is None
@@ -95,7 +95,7 @@ def sort_pieces(const uint64_t[::1] own_keys, const uint64_t[::1] keys, const ui
     ):
         raise ValueError(f"{total} rows for a place of {out_values.shape[0]}")
     if not numbered and (own_values.shape[0] != own_keys.shape[0] or values.shape[0] != keys.shape[0]):
-        raise ValueError(f"{own_keys.shape[0]} and {keys.shape[0]} keys, {own_values.shape[0]} and {values.shape[0]} values")
+        raise ValueError(f"{own_keys.shape[0]} + {keys.shape[0]} keys for {own_values.shape[0]} + {values.shape[0]}")
     if total == 0:
         return 0
     a = <pair *>&pairs[0, 0]

@@ -56,17 +56,18 @@ def sort_by(
     context = columns[0].context
     aligned = [redistribute(x, like=columns[0]) for x in [*columns, *payload]]
     key = columns[0]
-    if len(columns) == 1 and not down[0] and not first[0] and key.dtype.kind != "S" and key.dtype.itemsize >= 4:
-        with context.agreed("reading the keys of a sort"):
-            bits = keys.bits_of(key.local)
-        words, moved = pairs.one_word(
-            context, bits, keys.kind_of(key.dtype), [x.local for x in aligned[1:]], want_keys=True
-        )
-        sorted_ = [keys.decode(words, key.dtype), *moved]
+    plain = key.dtype.kind != "S" and key.dtype.itemsize == keys.WORD_BYTES and not down[0] and not first[0]
+    with context.agreed("reading the keys of a sort"):
+        if len(columns) == 1 and plain:  # encoded on the way
+            words, kind = [keys.bits_of(key.local)], keys.kind_of(key.dtype)
+        else:
+            each = [keys.encode_all(x.local, d, f) for x, d, f in zip(aligned, down, first, strict=False)]
+            words, kind = [word for words in each for word in words], keys.UNSIGNED
+    if len(columns) == 1 and len(words) == 1:
+        found, moved = pairs.one_word(context, words.pop(), kind, [x.local for x in aligned[1:]], want_keys=True)
+        sorted_ = [keys.decode(found, key.dtype, down[0], first[0]), *moved]
     else:
-        with context.agreed("reading the keys of a sort"):
-            words_of = [keys.encode_all(x.local, d, f) for x, d, f in zip(aligned, down, first, strict=False)]
-        sorted_ = pairs.sort_rows(context, [word for words in words_of for word in words], [x.local for x in aligned])
+        sorted_ = pairs.sort_rows(context, words, [x.local for x in aligned])
     starts = canonical_starts(len(columns[0]), context.size)
     return tuple(DistArray(context, local, starts) for local in sorted_)
 

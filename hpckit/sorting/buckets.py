@@ -26,7 +26,8 @@ class Buckets:
     """Which bucket each row goes to, and where the buckets lie (`placed`)."""
 
     def __init__(self, context: Context, bits: np.ndarray, kind: int, row_bytes: int, piece_bytes: int) -> None:
-        """From the bits of the keys; a piece has about `piece_bytes`, a row `row_bytes` with its payload. Collective."""
+        """From the bits of the keys; a piece has about `piece_bytes`, a row `row_bytes` with its payload.
+        Collective."""
         total = context.allreduce(len(bits))
         buckets = bucket_count(context, total, row_bytes, piece_bytes)
         with context.agreed("sampling the keys of a sort"):

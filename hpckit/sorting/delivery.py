@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 @dataclass
 class Arrival:
-    """Some of this rank's pieces: piece i has counts[i, s] rows of source s, which begin at row starts[i, s] of `columns`,
-    or, if s is this rank, of its own buffers. `constant` says which pieces hold one key only."""
+    """Some of this rank's pieces: piece i has counts[i, s] rows of source s, which begin at row starts[i, s] of
+    `columns`, or, if s is this rank, of its own buffers. `constant` says which pieces hold one key only."""
 
     columns: list[np.ndarray]
     starts: np.ndarray

@@ -1,16 +1,23 @@
 """Sort keys as unsigned words: order-preserving encodings of NumPy's fixed-size types, and the way back.
 
-Words compare as the values do: NaN after every number, NaNs among themselves by their bits as unsigned integers, −0 before
-+0, NaT after every time, False before True, bytes as unsigned bytes. For floats this is the usual flip of the sign bit or,
-below zero, of all bits (as in Herf's radix sort of floats, 2001), shifted so that negative NaNs wrap round to the end.
+Words compare as the values do: NaN after every number, NaNs among themselves by their bits as unsigned integers, −0
+before +0, NaT after every time, False before True, bytes as unsigned bytes. For floats this is the usual flip of the
+sign bit or, below zero, of all bits (as in Herf's radix sort of floats, 2001), shifted so that negative NaNs wrap
+round to the end.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hpckit._kernels import partition
 from hpckit.errors import UserError
+
+if TYPE_CHECKING:
+    from hpckit.spmd import Context
 
 # What turns the bits of a value into its word (kernels/partition.h)
 UNSIGNED, SIGNED, FLOAT, TIME = range(4)
@@ -33,7 +40,8 @@ def kind_of(dtype: np.dtype) -> int:
 
 
 def bits_of(values: np.ndarray) -> np.ndarray:
-    """The same memory as native unsigned integers of the same size; copied only if strided or of the other byte order."""
+    """The same memory as native unsigned integers of the same size; copied only if strided or of the other byte
+    order."""
     values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="), copy=False))
     return values.view(f"u{values.dtype.itemsize}")
 
@@ -45,10 +53,10 @@ def encode(values: np.ndarray, descending: bool = False, nulls_first: bool = Fal
     """
     check(values.dtype)
     if values.dtype.kind == "S":
-        words = encode_bytes(values)
-        if len(words) != 1:
+        several = encode_bytes(values)
+        if len(several) != 1:
             raise UserError(f"{values.dtype} does not fit one word: expected at most S{WORD_BYTES}; use encode_all")
-        return ~words[0] if descending else words[0]
+        return ~several[0] if descending else several[0]
     kind = kind_of(values.dtype)
     if kind == TIME and descending != nulls_first:
         kind = SIGNED  # NaT, the least integer, stays at the low end: first, or last once all bits are flipped
@@ -57,7 +65,9 @@ def encode(values: np.ndarray, descending: bool = False, nulls_first: bool = Fal
         bits, kind = _widened(bits, kind)
     words = np.empty(len(values), np.uint64)
     partition.encode(bits, kind, words)
-    return np.invert(words, out=words) if descending else words
+    if descending:
+        np.invert(words, out=words)
+    return words
 
 
 def encode_all(values: np.ndarray, descending: bool = False, nulls_first: bool = False) -> list[np.ndarray]:
@@ -66,7 +76,9 @@ def encode_all(values: np.ndarray, descending: bool = False, nulls_first: bool =
     if values.dtype.kind != "S":
         return [encode(values, descending, nulls_first)]
     words = encode_bytes(values)
-    return [np.invert(word, out=word) for word in words] if descending else words
+    for word in words if descending else []:
+        np.invert(word, out=word)
+    return words
 
 
 def encode_bytes(values: np.ndarray) -> list[np.ndarray]:
@@ -134,3 +146,32 @@ def half_words() -> np.ndarray:
     words = np.empty(1 << 16, np.uint16)
     words[all_halves()] = np.arange(1 << 16, dtype=np.uint16)
     return words
+
+
+def agree(context: Context, columns: Sequence[np.ndarray], sortable: bool, what: str) -> None:
+    """UserError on every rank unless all have columns of the same dtypes and row shapes, as many rows in each.
+    Collective.
+
+    `sortable` asks for dtypes that have an order; `what` names the columns in messages.
+    """
+    with context.agreed(f"checking the {what} of a sort"):
+        for i, column in enumerate(columns):
+            if sortable:
+                check(column.dtype, f"{what} {i}")
+            if column.dtype.hasobject:
+                raise UserError(f"{what} {i} has dtype {column.dtype}: expected values of fixed size; convert it first")
+            if len(column) != len(columns[0]):
+                raise UserError(f"{what} {i} has {len(column)} rows, the first has {len(columns[0])}: expected as many")
+    facts = [(column.dtype.str, column.shape[1:]) for column in columns]
+    theirs = context.bcast(facts)
+    with context.agreed(f"comparing the {what} of all ranks"):
+        if theirs != facts:
+            raise UserError(
+                f"{what} of rank {context.rank} is of {_text(facts)}, of rank 0 of {_text(theirs)}: expected the same "
+                "on all ranks (also where there are no rows); convert with astype()"
+            )
+
+
+def _text(facts: list[tuple[str, tuple[int, ...]]]) -> str:
+    parts = [f"{np.dtype(dtype)}{f' rows of shape {shape}' if shape else ''}" for dtype, shape in facts]
+    return f"{len(parts)} columns ({', '.join(parts)})" if len(parts) != 1 else f"dtype {parts[0]}"

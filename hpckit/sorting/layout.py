@@ -1,9 +1,9 @@
 """Where the rows of a sort lie and travel, so that every rank ends with its block of the sorted whole, almost in place.
 
-Rows travel in rounds, each of which brings every rank the next part of its block. The buffer of partitioned rows is laid
-out by round, so that the sorted block can grow from the buffer's beginning over what has been sent already: the memory
-of a sort is its input, one buffer of about the same size, and one round. Buckets in which a rank's block ends are cut
-into pieces exactly, ties by origin; they lie at the end of the buffer, for they travel early and late.
+Rows travel in rounds, each of which brings every rank the next part of its block. The buffer of partitioned rows is
+laid out by round, so that the sorted block can grow from the buffer's beginning over what has been sent already: the
+memory of a sort is its input, one buffer of about the same size, and one round. Buckets in which a rank's block ends
+are cut into pieces exactly, ties by origin; they lie at the end of the buffer, for they travel early and late.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ SortBucket = Callable[[int, int], np.ndarray]
 
 @dataclass
 class Placement:
-    """Where this rank's buckets go in a buffer of `rows` rows; the sorted block takes its first `block_rows` in the end."""
+    """Where this rank's buckets go in a buffer of `rows` rows; the sorted block takes its first `block_rows` in the
+    end."""
 
     starts: np.ndarray  # by bucket: first row in the buffer
     counts: np.ndarray  # by bucket: rows of this rank
@@ -135,7 +136,8 @@ def cut(context: Context, placed: Placement, sort_bucket: SortBucket) -> Pieces:
 def _cuts(
     context: Context, placed: Placement, bucket: np.ndarray, wanted: np.ndarray, sort_bucket: SortBucket
 ) -> np.ndarray:
-    """For each cut, how many of this rank's rows of bucket[i] are among the first wanted[i] of all ranks'. Collective."""
+    """For each cut, how many of this rank's rows of bucket[i] are among the first wanted[i] of all ranks'.
+    Collective."""
     starts, counts = placed.starts, placed.counts
     same = placed.constant[bucket]
     mixed = np.unique(bucket[~same])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpckit._kernels import partition, radix
+from hpckit.errors import UserError
 from hpckit.partition import block_range
 from hpckit.sorting import keys, layout
 from hpckit.sorting.buckets import Buckets
@@ -23,8 +24,12 @@ KEPT_MAX = 1.25  # how much larger than its result a buffer may be that is kept 
 
 
 def sort(context: Context, local: np.ndarray) -> np.ndarray:
-    """This rank's canonical block of the sorted whole of all ranks' `local` (1-D, numeric, the same dtype). Collective."""
+    """This rank's canonical block of the sorted whole of all ranks' `local` (1-D, numeric, the same dtype).
+    Collective."""
+    keys.agree(context, [local], True, "array")
     dtype = local.dtype
+    if dtype.kind == "S":
+        raise UserError(f"cannot sort {dtype} as numbers: expected a numeric dtype; sort the words of keys.encode_all")
     if dtype.itemsize < 4:
         return sort_small(context, local)
     kind = keys.kind_of(dtype)

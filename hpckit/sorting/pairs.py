@@ -1,8 +1,8 @@
 """Sorting rows: a key of one or more words and the columns that travel along, stably.
 
-Each column is partitioned and sent by itself, so no rows are packed; pairs of (key, value) are put together only within a
-cache-sized piece, where a radix sort orders them. Keys of several words are packed into as few as their ranges allow and
-sorted word by word, the least significant first, each sort being stable.
+Each column is partitioned and sent by itself, so no rows are packed; pairs of (key, value) are put together only
+within a cache-sized piece, where a radix sort orders them. Keys of several words are packed into as few as their
+ranges allow and sorted word by word, the least significant first, each sort being stable.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ def sort_rows(
     columns have one row for each word, along the first axis, and on all ranks the same dtypes. `numbered` adds the
     rows' numbers in the input of all ranks (int64) as a last column.
     """
+    keys.agree(context, words, True, "key word")
+    keys.agree(context, [words[0], *columns], False, "key and payload")
     rows = len(words[0])
     words = pack(context, words) or [np.zeros(rows, WORD)]  # all keys equal: the order is the input's
     first = context.exscan_sum(rows) if numbered else None
@@ -144,14 +146,15 @@ class _Sorter:
 
     def _grow(self, rows: int) -> None:
         if rows > len(self.pairs):
-            self.pairs = self.scratch = self.order = np.empty(0, WORD)
+            self.pairs = self.scratch = np.empty((0, 2), WORD)  # free them before there are new ones
             room = rows + rows // 4
             self.pairs, self.scratch = np.empty((room, 2), WORD), np.empty((room, 2), WORD)
             self.order = np.empty(0 if self.single else room, WORD)
 
 
 def pack(context: Context, words: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """The same order in as few words as the ranges of all ranks' words allow; none if all keys are equal. Collective."""
+    """The same order in as few words as the ranges of all ranks' words allow; none if all keys are equal.
+    Collective."""
     if len(words) == 1:
         return list(words)
     count = len(words)

@@ -24,16 +24,16 @@ WORD_MAX = (1 << 64) - 1
 def find(context: Context, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Cut the ranks' sorted `keys` (1-D, any dtype NumPy can search) at global positions. Collective.
 
-    `targets` (int64, the same on all ranks) are positions in the sorted order of all keys of all ranks, 0 … their number;
-    among equal keys those of lower ranks come first, on a rank in the order given. Returns int64 cuts: keys[:cuts[j]] are
-    this rank's part of the first targets[j] keys, so the cuts of all ranks add up to targets[j].
+    `targets` (int64, the same on all ranks) are positions in the sorted order of all keys of all ranks, 0 … their
+    number; among equal keys those of lower ranks come first, on a rank in the order given. Returns int64 cuts:
+    keys[:cuts[j]] are this rank's part of the first targets[j] keys, so the cuts of all ranks add up to targets[j].
     """
     targets = np.asarray(targets, np.int64)
     total = context.allreduce(len(keys))
     search = _Search(targets, len(keys), total)
     searched = search.open.copy()
     trip = 0
-    while search.open.any():  # the same on every rank: it follows from global counts alone
+    while search.open.any():  # alike on every rank: it follows from global counts
         probes = _sample(context, keys, search, trip)
         local = np.stack([np.searchsorted(keys, probes, "left"), np.searchsorted(keys, probes, "right")])
         search.narrow(local, context.allreduce(local.astype(np.int64)))
@@ -44,7 +44,7 @@ def find(context: Context, keys: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 class _Search:
-    """For each target the keys between which it is known to be: this rank's keys[low:high], `below` … `above` of all."""
+    """For each target the keys among which it is known to be: this rank's keys[low:high], `below` … `above` of all."""
 
     def __init__(self, targets: np.ndarray, count: int, total: int) -> None:
         self.targets = targets
@@ -92,7 +92,8 @@ def _sample(context: Context, keys: np.ndarray, search: _Search, trip: int) -> n
 
 
 def _divide_ties(context: Context, low: np.ndarray, high: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Cuts in runs of equal keys low:high so that `wanted` of all ranks' come before: lower ranks give first. Collective."""
+    """Cuts in runs of equal keys low:high so that `wanted` of all ranks' come before, lower ranks' first.
+    Collective."""
     ties = high - low
     return low + np.clip(wanted - exscan_sums(context, ties), 0, ties)
 

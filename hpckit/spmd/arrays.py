@@ -64,9 +64,10 @@ class Exchange:
         told = alltoall(self.context, self.sent.view(np.int64)).view(np.uint64)
         with self.context.agreed("comparing what was sent and what arrived"):
             for source in np.flatnonzero((told != self.received).any(axis=1)).tolist():
+                (size, content), (size_here, content_here) = told[source].tolist(), self.received[source].tolist()
                 raise InternalError(
-                    f"rank {source} sent rank {self.context.rank} {told[source, 0]} bytes of hash "
-                    f"{told[source, 1]:016x}; {self.received[source, 0]} of hash {self.received[source, 1]:016x} arrived"
+                    f"rank {source} sent rank {self.context.rank} {size} bytes of hash {content:016x}, "
+                    f"but {size_here} of hash {content_here:016x} arrived"
                 )
 
 
