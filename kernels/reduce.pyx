@@ -6,7 +6,7 @@ entry a group and is updated in place.
 """
 
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcmp, memcpy, memset
 
 
 cdef int _check(int64_t n, const uint8_t[::1] use, int64_t values) except -1:
@@ -46,6 +46,28 @@ def order_doubles(const int64_t[::1] bits, int64_t[::1] out, bint equal_zeros):
             out[i] = b
 
 
+cdef enum:
+    LANES = 4  # neighbouring rows mostly have one group: on its own counter each, none waits for the one before
+    LANE_GROUPS = 1024
+    LANE_ROWS = 1 << 15  # so many values of 47 bits add up to an int64
+
+
+cdef void _count_lanes(const int32_t[::1] ids, const uint8_t[::1] use, int64_t[::1] counts) noexcept nogil:
+    """count_rows for at most LANE_GROUPS groups."""
+    cdef int64_t lanes[LANES * LANE_GROUPS]
+    cdef int64_t i, lane, n = ids.shape[0], groups = counts.shape[0]
+    memset(lanes, 0, <size_t>(LANES * groups) * sizeof(int64_t))
+    if use is None:
+        for i in range(n):
+            lanes[(i & (LANES - 1)) * groups + ids[i]] += 1
+    else:
+        for i in range(n):
+            lanes[(i & (LANES - 1)) * groups + ids[i]] += use[i] != 0
+    for lane in range(LANES):
+        for i in range(groups):
+            counts[i] += lanes[lane * groups + i]
+
+
 def count_rows(const int32_t[::1] ids, const uint8_t[::1] use, int64_t[::1] counts):
     """counts[g] += number of rows of group g."""
     cdef int64_t i, total = 0, n = ids.shape[0]
@@ -58,6 +80,8 @@ def count_rows(const int32_t[::1] ids, const uint8_t[::1] use, int64_t[::1] coun
                 for i in range(n):
                     total += use[i] != 0
             counts[0] += total
+        elif counts.shape[0] <= LANE_GROUPS and counts.shape[0] * LANES <= n:
+            _count_lanes(ids, use, counts)
         elif use is None:
             for i in range(n):
                 counts[ids[i]] += 1
@@ -81,6 +105,31 @@ cdef inline void _add128(uint64_t[:, ::1] sums, int64_t group, uint64_t low, uin
     sums[group, 1] += high + (before + low < before)
 
 
+cdef bint _sum_lanes(const int32_t[::1] ids, const int64_t[::1] values, const uint8_t[::1] use,
+                     uint64_t[:, ::1] sums) noexcept nogil:
+    """sum_integers for at most LANE_GROUPS groups and LANE_ROWS rows; False (and nothing done) if values are large."""
+    cdef int64_t lanes[LANES * LANE_GROUPS]
+    cdef int64_t i, lane, n = ids.shape[0], groups = sums.shape[0], total
+    cdef uint64_t wide = 0
+    for i in range(n):
+        wide |= <uint64_t>(values[i] ^ (values[i] >> 63))
+    if wide >> 47:
+        return False
+    memset(lanes, 0, <size_t>(LANES * groups) * sizeof(int64_t))
+    if use is None:
+        for i in range(n):
+            lanes[(i & (LANES - 1)) * groups + ids[i]] += values[i]
+    else:
+        for i in range(n):
+            lanes[(i & (LANES - 1)) * groups + ids[i]] += values[i] if use[i] else 0
+    for i in range(groups):
+        total = 0
+        for lane in range(LANES):
+            total += lanes[lane * groups + i]
+        _add128(sums, i, <uint64_t>total, <uint64_t>(total >> 63))
+    return True
+
+
 def sum_integers(const int32_t[::1] ids, const int64_t[::1] values, const uint8_t[::1] use, uint64_t[:, ::1] sums):
     """sums[g] += values of group g, as 128-bit two's complement (low, high)."""
     cdef int64_t i, n = ids.shape[0]
@@ -94,6 +143,9 @@ def sum_integers(const int32_t[::1] ids, const int64_t[::1] values, const uint8_
                     low += value
                     high += (low < value) + <uint64_t>(values[i] >> 63)
             _add128(sums, 0, low, high)
+        elif (sums.shape[0] <= LANE_GROUPS and sums.shape[0] * LANES <= n <= LANE_ROWS
+                and _sum_lanes(ids, values, use, sums)):
+            pass
         elif use is None:
             for i in range(n):
                 _add128(sums, ids[i], <uint64_t>values[i], <uint64_t>(values[i] >> 63))

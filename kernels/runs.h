@@ -8,6 +8,7 @@
 
 #define RUNS_DIGIT 11 /* bits a radix pass: 2,048 write streams still fit the second-level cache */
 #define RUNS_BUCKETS (1 << RUNS_DIGIT)
+#define RUNS_DIGITS ((64 + RUNS_DIGIT - 1) / RUNS_DIGIT)
 
 /* The number of bits a value up to `largest` needs. */
 static inline int runs_width(uint64_t largest) { return largest ? 64 - __builtin_clzll(largest) : 0; }
@@ -20,13 +21,19 @@ static inline int runs_places(int64_t *place, int64_t n, uint64_t any_digit) {
     return 1;
 }
 
-/* Ascending radix sort of n keys below 2^width; returns the one of the two arrays that holds the result. */
+/* Ascending radix sort of n keys below 2^width; returns the one of the two arrays that holds the result.
+ * One reading counts the digits of all passes; a digit that all keys share costs no pass. */
 static uint64_t *runs_sort(uint64_t *keys, uint64_t *spare, int64_t n, int width) {
-    for (int shift = 0; shift < width; shift += RUNS_DIGIT) {
-        int64_t place[RUNS_BUCKETS] = {0};
-        for (int64_t i = 0; i < n; i++) place[(keys[i] >> shift) & (RUNS_BUCKETS - 1)]++;
-        if (n == 0 || !runs_places(place, n, (keys[0] >> shift) & (RUNS_BUCKETS - 1))) continue;
-        for (int64_t i = 0; i < n; i++) spare[place[(keys[i] >> shift) & (RUNS_BUCKETS - 1)]++] = keys[i];
+    int64_t place[RUNS_DIGITS][RUNS_BUCKETS];
+    int digits = (width + RUNS_DIGIT - 1) / RUNS_DIGIT;
+    if (n == 0) return keys;
+    memset(place, 0, sizeof(place[0]) * (size_t)digits);
+    for (int64_t i = 0; i < n; i++)
+        for (int d = 0; d < digits; d++) place[d][(keys[i] >> (RUNS_DIGIT * d)) & (RUNS_BUCKETS - 1)]++;
+    for (int d = 0; d < digits; d++) {
+        int shift = RUNS_DIGIT * d;
+        if (!runs_places(place[d], n, (keys[0] >> shift) & (RUNS_BUCKETS - 1))) continue;
+        for (int64_t i = 0; i < n; i++) spare[place[d][(keys[i] >> shift) & (RUNS_BUCKETS - 1)]++] = keys[i];
         uint64_t *swap = keys; keys = spare; spare = swap;
     }
     return keys;

@@ -123,10 +123,13 @@ def test_an_empty_buffer_drains_to_an_empty_run() -> None:
 @pytest.mark.parametrize("groups", [1, 9])
 @pytest.mark.parametrize("masked", [False, True])
 @pytest.mark.parametrize("n", [0, 1, 3000])
-def test_reductions(groups: int, masked: bool, n: int) -> None:
+@pytest.mark.parametrize("small", [False, True], ids=["any size", "up to 47 bits"])
+def test_reductions(groups: int, masked: bool, n: int, small: bool) -> None:
     rng = np.random.default_rng(n)
     ids = rng.integers(0, groups, n).astype(np.int32)
     values = np.where(rng.random(n) < 0.5, rng.choice(EXTREMES, n), rng.integers(LOW, HIGH, n))
+    if small:
+        values = np.where(rng.random(n) < 0.5, rng.choice([-(1 << 47), (1 << 47) - 1], n), values >> 17)
     use = (rng.random(n) < 0.5).astype(np.uint8) if masked else None
     rows = [(g, v) for k, (g, v) in enumerate(zip(ids.tolist(), values.tolist(), strict=True)) if not masked or use[k]]
     counts, sums = np.zeros(groups, np.int64), np.zeros((groups, 2), np.uint64)

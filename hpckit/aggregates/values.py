@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from hpckit.aggregates.views import ArgView
 
 _TABLE_PAIRS_MAX = 1 << 16  # a larger table leaves the cache, and sorting becomes the faster way to count
-_BUFFER_ROWS = 1 << 19
+_BUFFER_ROWS = 1 << 18  # what a sort works on stays near the second-level cache
+_FRESH_MAX = 32  # so many runs are searched as fast as one, for with input in order of time most hold other groups
 
 Run = tuple[np.ndarray, np.ndarray, np.ndarray]  # ids int32, words int64, counts int64; ascending, no pair twice
 
@@ -32,11 +33,12 @@ class CountedPairs:
         self._table: Any = PairTable()  # None once there is a buffer
         self._counts = np.zeros(0, np.int64)
         self._buffer: Any = None
-        self._runs: list[Run] = []
+        self._runs: list[Run] = []  # longest first
+        self._fresh: list[Run] = []  # those of one buffer each
 
     @property
     def nbytes(self) -> int:
-        held = [self._counts, *(part for run in self._runs for part in run)]
+        held = [self._counts, *(part for run in (*self._runs, *self._fresh) for part in run)]
         return sum(part.nbytes for part in (*held, self._table, self._buffer) if part is not None)
 
     def add(self, ids: np.ndarray, words: np.ndarray, use: np.ndarray | None) -> None:
@@ -70,11 +72,15 @@ class CountedPairs:
             self._buffer = PairBuffer(_BUFFER_ROWS)
 
     def _push(self, run: Run) -> None:
-        """Adds a run; runs of similar length are merged, so that there are few and each row is merged a few times."""
-        self._runs.append(run)
+        """Adds a run. Many are merged into one, and such ones again if they are of similar length: each row is merged
+        a few times, and pairs that repeat are held about twice."""
+        self._fresh.append(run)
+        if len(self._fresh) < _FRESH_MAX:
+            return
+        self._runs.append(_merged(self._fresh))
+        self._fresh = []
         while len(self._runs) > 1 and len(self._runs[-2][0]) <= 2 * len(self._runs[-1][0]):
-            last = self._runs.pop()
-            self._runs[-1] = merge_runs(self._runs[-1], last)
+            self._runs[-2:] = [merge_runs(*self._runs[-2:])]
 
     def runs(self) -> list[Run]:
         """Everything counted so far as runs, between which pairs may repeat."""
@@ -82,25 +88,29 @@ class CountedPairs:
             return [self.run()]
         if len(self._buffer):
             self._push(self._buffer.drain())
-        return list(self._runs)
+        return [*self._runs, *self._fresh]
 
     def __len__(self) -> int:
         """Number of pairs held; a pair may be held several times."""
         if self._table is not None:
             return len(self._table)
-        return len(self._buffer) + sum(len(run[0]) for run in self._runs)
+        return len(self._buffer) + sum(len(run[0]) for run in (*self._runs, *self._fresh))
 
     def run(self) -> Run:
         """Everything counted so far as one run."""
         if self._table is not None:
             ids, words = self._table.columns()
             return _run(ids.astype(np.int32), words, self._counts[: len(self._table)])
-        if len(self._buffer):
-            self._push(self._buffer.drain())
-        while len(self._runs) > 1:
-            last = self._runs.pop()
-            self._runs[-1] = merge_runs(self._runs[-1], last)
+        self._runs, self._fresh = [_merged(self.runs())], []
         return self._runs[0]
+
+
+def _merged(runs: list[Run]) -> Run:
+    """One run of all, merged in pairs: a row takes part in as many merges as the number of runs has bits."""
+    while len(runs) > 1:
+        pairs = [merge_runs(runs[i], runs[i + 1]) for i in range(0, len(runs) - 1, 2)]
+        runs = [*pairs, *runs[2 * len(pairs) :]]
+    return runs[0]
 
 
 def _run(ids: np.ndarray, words: np.ndarray, counts: np.ndarray) -> Run:
