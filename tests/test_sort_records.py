@@ -146,6 +146,13 @@ def test_no_records_and_several_files(way: str, tmp_path: Path, monkeypatch) -> 
     assert (tmp_path / "none").read_bytes() == b"" and done.rows == 0
 
 
+def test_records_longer_than_a_write(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(record_output, "WRITE_BYTES", 1 << 12)
+    data = records("random", 9, 10_000, 4)
+    sort_records(world(), [write(tmp_path / "in", data)], str(tmp_path / "out"), 10_000, 4)
+    assert (tmp_path / "out").read_bytes() == twin(data, 4).tobytes()
+
+
 def test_direct_output_is_the_same_file(tmp_path: Path, monkeypatch) -> None:
     """Writes past the page cache (where the file system has them): odd offsets, several buffers, a thread."""
     monkeypatch.setattr(record_output, "DIRECT_BYTES_MIN", 1)

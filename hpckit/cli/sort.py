@@ -107,7 +107,9 @@ def _sort_records(ctx: Context, args: argparse.Namespace, paths: list[str], targ
     from hpckit.sorting.records import sort_records
     from hpckit.spmd.memory import format_size
 
-    done = sort_records(ctx, paths, target, args.records, key, args.memory, args.scratch, args.overwrite)
+    done = sort_records(
+        ctx, paths, target, args.records, key, args.memory, args.scratch, args.overwrite, progress=not args.quiet
+    )
     spilled = f", {format_size(done.spilled_bytes)} by way of scratch" if done.spilled_bytes else ""
     return f"{done.rows:,} records ({format_size(done.bytes)}) sorted{spilled}; wrote {target}"
 

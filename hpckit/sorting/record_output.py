@@ -1,12 +1,14 @@
 """One output file that all ranks write at their places, whole or not at all; past the page cache where that is quicker.
 
 The output of a large sort is written once and read by nobody meanwhile. On a local disk it goes there directly
-(O_DIRECT), from a thread that waits while the next records are sorted: page cache for it would cost as much to make as
-the sort itself (`benchmarks/bench_sort.py` has the figures).
+(O_DIRECT), from a thread that waits while the next records are sorted. Measured on ext4 in a virtual machine: to fill a
+gigabyte of page cache takes a core 0.3 s, and 3.5 s where the host has to find the memory first; writing it past the
+page cache takes 0.8 s in which the core is free.
 """
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from collections import deque
@@ -21,6 +23,7 @@ from hpckit.sinks.target import Pending, Target, output_errors
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
+    from hpckit.spmd.progress import Progress
 
 WRITE_BYTES = 8 << 20  # one write; ends at a multiple of it
 WRITES_AHEAD = 2  # buffers on their way to the disk
@@ -62,11 +65,12 @@ class Output:
         self._ctx, self.path, self.size_bytes = ctx, os.path.realpath(path), size_bytes
         self._pending: Pending | None = None
         self._fd = self._direct_fd = -1
+        self.progress: Progress | None = None  # told of what writers take
         temporary, direct = ctx.on_root(self._create, overwrite)
         with ctx.agreed("opening the output"), output_errors(self.path):
             self._fd = os.open(temporary, os.O_RDWR)
             if direct:
-                self._direct_fd = os.open(temporary, os.O_WRONLY | os.O_DIRECT)
+                self._direct_fd = _open_direct(temporary)
 
     def _create(self, overwrite: bool) -> tuple[str, bool]:
         """(name of the temporary file, whether it is written directly). Local, on root."""
@@ -106,9 +110,22 @@ class Output:
         with output_errors(self.path, self.size_bytes, f"/proc/self/fd/{self._fd}"):
             if body and (data.ctypes.data + head) % BLOCK_BYTES == 0:
                 pwrite_all(self._fd, view[:head], offset)
-                pwrite_all(self._direct_fd, view[head : head + body], offset + head)
+                self._write_blocks(view[head : head + body], offset + head)
                 view, offset = view[head + body :], offset + head + body
             pwrite_all(self._fd, view, offset)
+
+    def _write_blocks(self, view: memoryview, offset: int) -> None:
+        try:
+            pwrite_all(self._direct_fd, view, offset)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            pwrite_all(self._fd, view, offset)  # a device with larger blocks than ours
+
+    def moved(self, size: int, rows: int) -> None:
+        """So many bytes and records more were read or sorted. Local."""
+        if self.progress is not None:
+            self.progress.update(size, rows)
 
     def commit(self) -> None:
         """Sync what each rank wrote and give the file its name. Collective."""
@@ -155,8 +172,8 @@ class Writer:
     def advance(self, size: int) -> None:
         """The first `size` bytes of `room()` have been filled."""
         self._end += size
-        limit = self._limit()
-        if self._end - self._begin >= limit:
+        self._output.moved(size, size // self.record)
+        while self._end - self._begin >= (limit := self._limit()):  # more than once if records are longer than writes
             self._flush(limit)
 
     @property
@@ -197,6 +214,14 @@ class Writer:
         self._writes.append(self._pool.submit(self._output.write, data, at))
         self._buffers.append(self._buffers.pop(0))
         self._buffers[0][self._begin : self._end] = rest
+
+
+def _open_direct(path: str) -> int:
+    """A descriptor for direct writes, -1 where the file system has none after all. Local."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_DIRECT)
+    except OSError:
+        return -1
 
 
 def file_system(path: str) -> str:

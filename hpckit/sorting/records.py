@@ -8,7 +8,7 @@ sent, so a rank needs little more than its share. Beyond the memory budget see r
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from hpckit.spmd.blocks import exchange_blocks
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
+    from hpckit.spmd.progress import Progress
 
 ROUND_BYTES = 64 << 20  # one round of the exchange
 ROUND_ROOM = 1.1  # a round brings about as much as it sends: room for both
@@ -56,6 +57,7 @@ def sort_records(
     memory_bytes: int | None = None,
     scratch: Path | str | None = None,
     overwrite: bool = False,
+    progress: bool = False,
 ) -> Summary:
     """Write the records of all files of `paths` to `target`, ascending by their first `key_bytes` bytes, ties in the
     order of the input; the same bytes at any number of ranks. Collective.
@@ -63,6 +65,7 @@ def sort_records(
     paths           names or globs of files of records of `record_bytes` bytes
     memory_bytes    peak resident size of a rank (None: 70 % of the node's memory over its ranks); records that do not
                     fit go to files in the folder `scratch` (None: $SLURM_TMPDIR, $TMPDIR or /tmp)
+    progress        rank 0 shows how far the sort is
 
     Raises UserError (lengths), InputError, OutputError (target exists, disk full), MemoryBudgetError on all ranks; the
     target appears whole or not at all.
@@ -77,16 +80,26 @@ def sort_records(
     fits = ctx.allreduce(int(fits_in_memory(ctx, source.rows, shape, budget)), "min")
     spilled = 0
     with Output(ctx, target, source.rows * shape.record, overwrite) as output, removed_on_signal(output.discard):
+        if progress:
+            output.progress = _progress(ctx, source)
         if fits:
             checksums = _sort_in_memory(ctx, source, shape, output)
         else:
             checksums, spilled = records_external.sort(ctx, source, shape, output, budget, scratch)
+        if output.progress is not None:
+            output.progress.close()
         with ctx.phase("verify"):
             _check(ctx, source.rows, *checksums)
         with ctx.phase("sync"):
             output.commit()
     spilled = ctx.allreduce(spilled, "sum")
     return Summary(source.rows, source.rows * shape.record, spilled, time.monotonic() - start_s)
+
+
+def _progress(ctx: Context, source: RecordFiles) -> Progress:
+    """Each record is read once and written once. Local."""
+    begin, end = block_range(source.rows, ctx.size, ctx.rank)
+    return ctx.progress("sort", 2 * source.rows * source.record, 2 * (end - begin) * source.record)
 
 
 def fits_in_memory(ctx: Context, rows: int, shape: Shape, budget_bytes: int) -> bool:
@@ -100,7 +113,7 @@ def _sort_in_memory(ctx: Context, source: RecordFiles, shape: Shape, output: Out
     """(hashes read, hashes written, rows written) of this rank. Collective."""
     begin, end = block_range(source.rows, ctx.size, ctx.rank)
     with ctx.phase("read"), ctx.agreed("reading the records"):
-        blocks = _read(source, shape, begin, end, block_range(source.rows, ctx.size, 0)[1])
+        blocks = _read(source, shape, begin, end, block_range(source.rows, ctx.size, 0)[1], output.moved)
         ctx.count(bytes=(end - begin) * shape.record, rows=end - begin)
     with ctx.phase("split"):
         wanted = splits.bucket_count(source.rows * shape.record, ctx.size, BUCKET_BYTES, BUCKETS_MAX)
@@ -131,8 +144,10 @@ class _Block:
         self.ids = np.empty(0, np.int32)
 
 
-def _read(source: RecordFiles, shape: Shape, begin: int, end: int, rows_max: int) -> list[_Block]:
-    """The records of rows begin … end-1, in as many blocks on every rank. Local."""
+def _read(
+    source: RecordFiles, shape: Shape, begin: int, end: int, rows_max: int, moved: Callable[[int, int], None]
+) -> list[_Block]:
+    """The records of rows begin … end-1, in as many blocks on every rank; `moved` is told of them. Local."""
     rows = max(1, ROUND_BYTES // shape.record)
     step = max(1, READ_BYTES // shape.record)
     blocks = []
@@ -143,6 +158,7 @@ def _read(source: RecordFiles, shape: Shape, begin: int, end: int, rows_max: int
             part = block.room[row * shape.record : stop * shape.record]
             source.read_into(part, start + row)
             kernel.key_words(part, shape.record, shape.key, block.words[row:stop])
+            moved(len(part), stop - row)
         blocks.append(block)
     return blocks
 

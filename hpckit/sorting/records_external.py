@@ -12,6 +12,7 @@ places, from the first row of its run on.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,7 +51,7 @@ def sort(
         with ctx.phase("runs"), ctx.agreed("writing sorted runs"):
             check_room(folder, (end - begin) * shape.record * ctx.node_size, "the sorted records")
             room = _room_bytes(budget_bytes, shape)
-            runs, read_hash = _make_runs(ctx, source, shape, store, begin, end, room)
+            runs, read_hash = _make_runs(ctx, source, shape, store, (begin, end), room, output.moved)
         with ctx.phase("split"):
             plan = _plan(ctx, runs, shape, budget_bytes, source.rows)
         with ctx.phase("merge"):
@@ -105,9 +106,19 @@ class _Run:
 
 
 def _make_runs(
-    ctx: Context, source: RecordFiles, shape: Shape, store: RunStore, begin: int, end: int, room_bytes: int
+    ctx: Context,
+    source: RecordFiles,
+    shape: Shape,
+    store: RunStore,
+    block: tuple[int, int],
+    room_bytes: int,
+    moved: Callable[[int, int], None],
 ) -> tuple[list[_Run], int]:
-    """Sorted runs of the rows begin … end-1 that each took at most `room_bytes`, and the sum of hashes. Local."""
+    """Sorted runs of the rows of `block` (from, to) that each took at most `room_bytes`, and the sum of hashes. Local.
+
+    `moved` is told of bytes and records as they are written.
+    """
+    begin, end = block
     rows = min(end - begin, room_bytes // (shape.record + REFERENCE_BYTES))
     stride = max(1, min(rows // 256, 4096))
     data = np.empty(rows * shape.record, np.uint8)
@@ -126,6 +137,7 @@ def _make_runs(
             stop = min(sorter.rows, start + step)
             total += sorter.gather(start, stop, out)
             run.append(memoryview(out)[: (stop - start) * shape.record])  # type: ignore[arg-type]
+            moved((stop - start) * shape.record, stop - start)
             table = out.reshape(-1, shape.record)[-start % stride : stop - start : stride, : shape.key]
             keys += [bytes(key) for key in table]
         run.seal()
