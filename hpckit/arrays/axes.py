@@ -56,7 +56,7 @@ def grouped(x: DistArray, axis: Any, keepdims: bool, place: str) -> Groups:
     else:
         shape = tuple(local.shape[a] for a in kept)
     groups = int(np.prod([local.shape[a] for a in kept], dtype=np.int64))
-    if axes == tuple(range(len(axes))) and kept:
+    if axes and axes == tuple(range(len(axes))) and kept:
         return Groups(
             x, local.reshape(-1, groups) if local.size else _empty(local, True, groups), True, True, count, shape
         )

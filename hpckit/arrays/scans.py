@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -196,24 +195,24 @@ def _float_prod(x: DistArray, kind: np.dtype) -> np.ndarray:
         running = np.multiply.accumulate(everyone, axis=0)
         if _is_safe(everyone) and _is_safe(running):
             return (running[-1] if len(running) else np.ones(x.row_size)).astype(kind)
-        *_, (_, total) = _from_rank_to_rank(aligned, blocks, np.ones(x.row_size, _wide(kind)))
-        return total.astype(kind)
+        return _from_rank_to_rank(aligned, blocks, np.ones(x.row_size, _wide(kind))).astype(kind)
 
 
 def _from_rank_to_rank(
-    x: DistArray, blocks: list[slice], carry: np.ndarray
-) -> Iterator[tuple[list[np.ndarray], np.ndarray]]:
-    """Running products as NumPy has them, one rank after another: for arrays that overflow or vanish on the way, where
-    it matters what comes first. Collective; the last thing given is the total."""
+    x: DistArray, blocks: list[slice], carry: np.ndarray, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Running products as NumPy has them (to `out`), one rank after another: for arrays that overflow or vanish on the
+    way, where it matters what comes first. Collective; returns the total."""
     for rank in range(x.context.size):
-        parts: list[np.ndarray] = []
         if rank == x.context.rank:
             for block in blocks:
                 rows = np.concatenate([carry[None], x.local[block].reshape(-1, len(carry))])
-                parts.append(np.multiply.accumulate(rows, axis=0)[1:])
-                carry = parts[-1][-1]
+                products = np.multiply.accumulate(rows, axis=0)
+                carry = products[-1]
+                if out is not None:
+                    out[block] = products[1:]
         carry = x.context.bcast(carry, rank)
-        yield parts, carry
+    return carry
 
 
 def _float_cumprod(x: DistArray, kind: np.dtype) -> DistArray:
@@ -236,8 +235,6 @@ def _float_cumprod(x: DistArray, kind: np.dtype) -> DistArray:
                 if first + k:
                     out[block] *= running[first + k - 1]
         else:
-            for parts, _ in _from_rank_to_rank(aligned, blocks, np.ones(aligned.row_size, _wide(kind))):
-                for block, part in zip(blocks, parts, strict=False):
-                    out[block] = part
+            _from_rank_to_rank(aligned, blocks, np.ones(aligned.row_size, _wide(kind)), out)
         result = out.astype(kind, copy=False)
     return to_starts(aligned.with_local(result.reshape(aligned.local.shape)), x.starts)
