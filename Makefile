@@ -4,7 +4,7 @@ SHELL := /bin/sh
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv dev demo test test-fast lint format bench-logs clean
+.PHONY: help venv dev demo test test-fast lint format bench-logs bench-sort clean
 
 help:
 	@echo "make demo         build everything in ./.venv, write a log of 1,000,000 lines, run the main job on 2 ranks"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint         ruff, cython-lint, mypy"
 	@echo "make format       let ruff lay out the Python files"
 	@echo "make bench-logs   hpckit, DuckDB and polars on two logs of about 2 GB"
+	@echo "make bench-sort   hpckit, NumPy, polars, DuckDB and GNU sort: numbers, pairs, strings, records"
 	@echo "make venv         only build ./.venv    (PYTHON=/path/to/python3 chooses the interpreter)"
 	@echo "make clean        remove what was built, the demo and the benchmark's data"
 
@@ -43,6 +44,9 @@ format: dev
 
 bench-logs: dev
 	@$(BIN)/python benchmarks/bench_logs.py
+
+bench-sort: dev
+	@$(BIN)/python benchmarks/bench_sort.py
 
 clean:
 	rm -rf .venv build dist demo bench-data bench-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

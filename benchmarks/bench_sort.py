@@ -1,0 +1,220 @@
+"""`make bench-sort`: hpckit on one and two ranks, NumPy, polars, DuckDB and GNU sort, sorting the same data.
+
+Numbers are sorted in memory (seconds of the sort alone), strings from a Parquet file into memory, records from file to
+file (seconds of the whole process). Every competitor has a process of its own for each question and sorts --repeats
+times; medians and checksums of the sorted rows are compared. Results: a table on the screen, bench-results/sort.md and
+sort.json. Exit status 1 if answers disagree. Nothing else should run on the machine meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench_logs import BIN, HERE
+from bench_logs import _machine as machine
+from measure import run_sampled, run_timed, warm
+from sort_data import KEY_BYTES, RECORD_BYTES, records, strings
+
+RANKS = 2
+COMPETITORS = ("hpckit", "hpckit 1 rank", "numpy", "polars", "duckdb", "gnu sort")
+
+
+@dataclass(frozen=True)
+class Question:
+    name: str
+    title: str
+    rows: int
+
+
+QUESTIONS = (
+    Question("int64", "int64", 100_000_000),
+    Question("float64", "float64", 100_000_000),
+    Question("pairs", "int64 key, int64 payload", 50_000_000),
+    Question("strings", "strings, Parquet to memory", 10_000_000),
+    Question("records", "records of 10 + 90 bytes, file to file", 20_000_000),
+)
+
+
+def main() -> int:
+    """Run the benchmark; 1 if answers disagree."""
+    options = _options()
+    names = [name for name in COMPETITORS if name not in options.skip]
+    load = os.getloadavg()[0]
+    results, disagreements = [], []
+    with tempfile.TemporaryDirectory(prefix="hpckit-bench-", dir=options.data) as scratch:
+        for question in QUESTIONS:
+            if options.only and question.name not in options.only:
+                continue
+            rows = max(1, int(question.rows * options.scale))
+            measure = _measure_records if question.name == "records" else _measure_engines
+            found = measure(question, rows, names, options.repeats, Path(scratch))
+            answers = {name: entry.pop("digest") for name, entry in found.items()}
+            disagreements += [
+                f"{question.name}: {name} and {next(iter(answers))} disagree"
+                for name, answer in answers.items()
+                if answer != next(iter(answers.values()))
+            ]
+            results.append({"question": question.name, "title": question.title, "rows": rows, "competitors": found})
+            print(_progress(results[-1]), file=sys.stderr, flush=True)
+    report = {
+        "machine": machine([name for name in ("hpckit", "numpy", "polars", "duckdb") if name in names]),
+        "load_before": load,
+        "repeats": options.repeats,
+        "questions": results,
+        "disagreements": disagreements,
+    }
+    table = markdown(report, names)
+    print(table)
+    options.results.mkdir(parents=True, exist_ok=True)
+    (options.results / "sort.json").write_text(json.dumps(report, indent=2) + "\n")
+    (options.results / "sort.md").write_text(table + "\n")
+    return 1 if disagreements else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="share of the rows (0.01: a quick look)")
+    parser.add_argument(
+        "--repeats", type=int, default=5, metavar="N", help="sorts of each (default 5; records at most 3)"
+    )
+    parser.add_argument(
+        "--only", nargs="+", choices=[q.name for q in QUESTIONS], default=[], help="just these questions"
+    )
+    parser.add_argument("--skip", nargs="+", choices=COMPETITORS, default=[], help="leave these out")
+    parser.add_argument("--data", type=Path, default=Path("bench-data"), metavar="DIR", help="where files are written")
+    parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="DIR", help="where results go")
+    options = parser.parse_args()
+    if options.repeats < 1 or not 0 < options.scale <= 100:
+        parser.error("--repeats must be at least 1, --scale above 0")
+    options.data.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def _mpirun(name: str) -> list[str]:
+    return [str(BIN / "mpirun"), "-n", "1" if name == "hpckit 1 rank" else str(RANKS)]
+
+
+def _measure_engines(
+    question: Question, rows: int, names: list[str], repeats: int, scratch: Path
+) -> dict[str, dict[str, Any]]:
+    """Sorts in memory: each competitor's seconds, digest and peak memory."""
+    extra = [str(_strings_file(rows, scratch))] if question.name == "strings" else []
+    found = {}
+    for name in names:
+        if name == "gnu sort":
+            continue
+        result = scratch / "result.json"
+        engine = name.split()[0]
+        command = [sys.executable, str(HERE / "sort_engines.py"), engine, question.name, str(rows), str(repeats)]
+        launch = _mpirun(name) if engine == "hpckit" else []
+        run_timed([*launch, *command, str(result), *extra], scratch / "output.txt")
+        found[name] = _entry(**json.loads(result.read_text()))
+    return found
+
+
+def _entry(seconds: list[float], digest: Any, memory_bytes: int) -> dict[str, Any]:
+    return {
+        "seconds": seconds,
+        "median_s": statistics.median(seconds),
+        "min_s": min(seconds),
+        "digest": digest,
+        "memory_bytes": memory_bytes,
+    }
+
+
+def _strings_file(rows: int, scratch: Path) -> Path:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = scratch / "strings.parquet"
+    pq.write_table(pa.table({"s": strings(rows)}), path)
+    warm(path)
+    return path
+
+
+def _measure_records(
+    question: Question, rows: int, names: list[str], repeats: int, scratch: Path
+) -> dict[str, dict[str, Any]]:
+    """Records from file to file, as whole processes."""
+    source, target = scratch / "records.dat", scratch / "sorted.dat"
+    with source.open("wb") as file:
+        for block in records(rows):
+            block.tofile(file)
+    found = {}
+    for name in names:
+        if name == "gnu sort" and not shutil.which("sort"):
+            continue
+        command, times_s = _record_command(name, source, target), []
+        for _ in range(min(repeats, 3)):
+            warm(source)
+            target.unlink(missing_ok=True)
+            times_s.append(run_timed(command, scratch / "output.txt"))
+        target.unlink(missing_ok=True)
+        memory = run_sampled(command, scratch / "output.txt")
+        with target.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest() if sys.version_info >= (3, 11) else _sha256(file)
+        found[name] = _entry(times_s, content, memory.sum_bytes)
+    return found
+
+
+def _sha256(file: Any) -> str:
+    content = hashlib.sha256()
+    while block := file.read(1 << 20):
+        content.update(block)
+    return content.hexdigest()
+
+
+def _record_command(name: str, source: Path, target: Path) -> list[str]:
+    if name.startswith("hpckit"):
+        records_ = ["--records", str(RECORD_BYTES), "--key", str(KEY_BYTES)]
+        return [*_mpirun(name), str(BIN / "hpckit"), "sort", str(source), str(target), *records_, "--overwrite"]
+    if name == "gnu sort":
+        key = f"-k1.1,1.{KEY_BYTES}"
+        flags = ["-s", "-t", "\x01", key, "-S", "4G", "--parallel=2", "-T", str(source.parent)]
+        return ["env", "LC_ALL=C", "sort", *flags, "-o", str(target), str(source)]
+    return [sys.executable, str(HERE / "sort_records.py"), name, str(source), str(target)]
+
+
+def _progress(result: dict[str, Any]) -> str:
+    parts = [f"{name} {entry['median_s']:.2f} s" for name, entry in result["competitors"].items()]
+    return f"{result['question']:<8}" + "  ".join(parts)
+
+
+def markdown(report: dict[str, Any], names: list[str]) -> str:
+    """The results as a Markdown table, with what they were measured on below it."""
+    ratio = ["hpckit / fastest peer"] if "hpckit" in names else []
+    lines = ["| sorted | " + " | ".join([f"{name}, s" for name in names] + ratio) + " | memory, MB |"]
+    lines.append("|---" * (len(names) + len(ratio) + 2) + "|")
+    for result in report["questions"]:
+        entries = result["competitors"]
+        cells = [f"{entries[n]['median_s']:.2f} ({entries[n]['min_s']:.2f})" if n in entries else "" for n in names]
+        peers = [entry["median_s"] for name, entry in entries.items() if not name.startswith("hpckit")]
+        if ratio:
+            cells.append(f"{entries['hpckit']['median_s'] / min(peers):.2f}×" if peers else "")
+        memory = ", ".join(f"{name} {entry['memory_bytes'] / 1e6:,.0f}" for name, entry in entries.items())
+        lines.append(f"| {result['rows']:,} {result['title']} | " + " | ".join(cells) + f" | {memory} |")
+    about = report["machine"]
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    lines += [
+        "",
+        f"Median (least) of {report['repeats']} sorts; hpckit on {RANKS} ranks unless it says one, NumPy on one core, "
+        f"the others {RANKS} threads. Memory: peak resident of all processes, input included.",
+        f"{about['cpu']}, {about['cores']} cores, {about['system']}; Python {about['python']}, {versions}.",
+    ]
+    if report["disagreements"]:
+        lines += ["", "**Answers disagree:** " + "; ".join(report["disagreements"])]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
