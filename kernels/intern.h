@@ -69,13 +69,19 @@ static inline uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n) {
     return hpckit_hash_and_or(p, n, &ignored);
 }
 
+/* 16 bytes, equal or not: two words and no branch between them. */
+static inline int hpckit_same16(const uint8_t *a, const uint8_t *b) {
+    return !((hpckit_load8(a) ^ hpckit_load8(b)) | (hpckit_load8(a + 8) ^ hpckit_load8(b + 8)));
+}
+
 static inline int hpckit_same_bytes(const uint8_t *a, const uint8_t *b, int64_t n) {
-    if (n >= 8) {
+    if (n >= 16) {
         int64_t i = 0;
-        for (; i + 8 <= n; i += 8)
-            if (hpckit_load8(a + i) != hpckit_load8(b + i)) return 0;
-        return hpckit_load8(a + n - 8) == hpckit_load8(b + n - 8);
+        for (; i + 16 <= n; i += 16)
+            if (!hpckit_same16(a + i, b + i)) return 0;
+        return hpckit_same16(a + n - 16, b + n - 16); /* again what overlaps */
     }
+    if (n >= 8) return hpckit_load8(a) == hpckit_load8(b) && hpckit_load8(a + n - 8) == hpckit_load8(b + n - 8);
     if (n >= 4) return hpckit_load4(a) == hpckit_load4(b) && hpckit_load4(a + n - 4) == hpckit_load4(b + n - 4);
     for (int64_t i = 0; i < n; i++)
         if (a[i] != b[i]) return 0;

@@ -43,6 +43,7 @@ typedef struct {
     int32_t blank;       /* FIELD: ends at a blank */
     int32_t alternatives;
     int32_t plain;       /* FIELD: its one literal says where it ends, and `then` is that literal */
+    uint64_t kept;       /* bit k: somebody asks for its k-th field (RUN: of each 64) */
     int32_t clears;      /* its fields may be marked as absent, and it does not set their flags itself */
     scan_literal then; /* FIELD, QUOTED: the literal behind it; OPTIONAL: the one it begins with, if that is passed here */
     scan_literal literal[SCAN_ALTERNATIVES_MAX];
@@ -144,8 +145,7 @@ typedef struct {
     int32_t seen_record;
     int32_t full_column;
 
-    /* ranges of the fields, from the start of the record: field f of the chunk's record i is entry f * SCAN_CHUNK + i;
-     * one more field takes what nobody asks for */
+    /* ranges of the fields, from the start of the record: field f of the chunk's record i is entry f * SCAN_CHUNK + i */
     int32_t *start, *length;
     uint8_t *flags;
     const uint8_t *buffer; /* what is scanned; its first byte is byte `base` of the file */

@@ -37,6 +37,7 @@ cdef extern from "scan_isa.h" nogil:
         int32_t length
     ctypedef struct scan_step:
         int32_t kind, field, skip, min_width, fixed_width, or_end, blank, alternatives, plain, clears
+        uint64_t kept
         scan_literal then
         scan_literal literal[4]
     ctypedef struct time_op:
@@ -247,6 +248,12 @@ def compile_time(pattern):
     return ops
 
 
+def asked_fields(columns, terms):
+    """The fields that columns and predicates read."""
+    read = [*columns, *(atom[3] for term in terms for atom in term)]
+    return {field for column in read for field in (column["field"], *column.get("parts", ()))}
+
+
 cdef class Scanner:
     """A field program with its output columns; one object scans many splits, one after the other."""
 
@@ -290,7 +297,7 @@ cdef class Scanner:
         self.state.reject_capacity = reject_capacity
         self._allocate(field_count, programs, len(columns), keys)
         self.state.nested = nested
-        self._set_programs(programs)
+        self._set_programs(programs, asked_fields(columns, terms))
         self._set_record_start(record_start)
         self.column_kinds = [c["kind"] for c in columns]
         self.dictionaries = [None] * len(columns)
@@ -332,7 +339,7 @@ cdef class Scanner:
         for i, key in enumerate(keys):
             self._set_bytes(&self.state.keys[i], key)
 
-    def _set_programs(self, programs):
+    def _set_programs(self, programs, asked):
         if len(programs) > SCAN_PROGRAMS_MAX:
             raise ValueError(f"{len(programs)} step programs, at most {SCAN_PROGRAMS_MAX} are possible")
         i = a = 0
@@ -340,6 +347,9 @@ cdef class Scanner:
             for step in steps:
                 self._set_step(&self.state.steps[i], step)
                 fields = range(step[1], step[1] + (step[2] if step[0] == "run" else 1))
+                for place, field in enumerate(fields):
+                    if field in asked:
+                        self.state.steps[i].kept |= <uint64_t>1 << <int>(place & 63)
                 self.state.steps[i].clears = step[0] not in ("quoted", "rest") and not set(fields).isdisjoint(absent)
                 i += 1
             for field in absent:

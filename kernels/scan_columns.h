@@ -388,8 +388,10 @@ static int32_t make_rows(scan_state *s, int32_t *chosen, int32_t n, int *status)
     }
     int32_t good = keep_good_rows(s, chosen, n), done = store_strings(s, good, status);
     for (int32_t i = 0; i < s->column_count; i++) {
-        scan_column *c = &s->columns[i];
-        for (int32_t k = 0; k < done; k++) c->nulls += !c->valid[s->rows + k];
+        const uint8_t *valid = s->columns[i].valid + s->rows;
+        int32_t present = 0;
+        for (int32_t k = 0; k < done; k++) present += valid[k];
+        s->columns[i].nulls += done - present;
     }
     for (int32_t k = 0; k < done; k++) s->row_offset[s->rows + k] = s->base + (s->chunk.record[chosen[k]] - s->buffer);
     s->rows += done;

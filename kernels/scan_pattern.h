@@ -161,25 +161,58 @@ TARGET static int ISA(split_pattern)(scan_state *s, const uint8_t *record, const
 /* A record that the steps below cannot cut is cut alone. */
 #define ALONE (-1)
 
-/* Note field f of record i; field -1 goes where nobody looks. */
-static inline void ISA(note_range)(scan_state *s, int64_t row, int32_t i, const uint8_t *from, const uint8_t *to) {
-    s->start[row + i] = (int32_t)(from - s->chunk.record[i]);
-    s->length[row + i] = (int32_t)(to - from);
+/* Where the loops below stand, and where they write; a copy in registers, which no store through a pointer can change. */
+typedef struct {
+    const uint8_t **at;              /* how far each record is cut */
+    const uint8_t *const *record, *const *line_end;
+    int32_t *active;                 /* the records that have fitted so far */
+    int32_t *start, *length;         /* of the step's first field */
+    uint8_t *flags;
+    int32_t kept;                    /* whether anybody asks for that field */
+    uint64_t head, mask;             /* of the step's literal */
+    int32_t literal_length, is_short;
+} ISA(cursor);
+
+static inline ISA(cursor) ISA(cursor_of)(scan_state *s, const scan_step *step, const scan_literal *literal,
+                                         const uint8_t **at, int32_t *active) {
+    int64_t row = field_at(step->field < 0 ? 0 : step->field, 0);
+    ISA(cursor) c = {at, s->chunk.record, s->chunk.line_end, active, s->start + row, s->length + row, s->flags + row,
+                     (int32_t)(step->field >= 0 && step->kept & 1), literal->head, literal->mask, literal->length,
+                     literal->length <= 8};
+    return c;
+}
+
+/* Whether the cursor's literal, which is `literal`, stands at p. */
+static inline int ISA(stands_at)(const ISA(cursor) *c, const uint8_t *p, const uint8_t *end, const scan_literal *literal) {
+    if (end - p < c->literal_length || (hpckit_load8(p) & c->mask) != c->head) return 0;
+    return c->is_short || same_literal(p, literal);
+}
+
+static inline void ISA(note_range)(const ISA(cursor) *c, int32_t i, const uint8_t *from, const uint8_t *to) {
+    c->start[i] = (int32_t)(from - c->record[i]);
+    c->length[i] = (int32_t)(to - from);
 }
 
 TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
-    uint8_t c = step->literal[0].bytes[0];
-    int32_t fields = step->skip, kept = 0;
+    const ISA(cursor) c = ISA(cursor_of)(s, step, &step->literal[0], at, active);
+    const uint8_t byte = step->literal[0].bytes[0];
+    const int32_t fields = step->skip;
+    const uint64_t asked = step->kept;
+    int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
-        int32_t i = active[k], f = 0;
-        const uint8_t *p = at[i], *base = p, *end = s->chunk.line_end[i];
-        uint64_t m = ISA(mask64)(base, c);
-        for (int64_t row = field_at(step->field, 0); f < fields; f++, row += SCAN_CHUNK) {
-            while (!m && base + 64 < end) m = ISA(mask64)(base += 64, c);
+        const int32_t i = active[k];
+        int32_t f = 0;
+        const uint8_t *p = at[i], *base = p, *end = c.line_end[i], *record = c.record[i];
+        uint64_t m = ISA(mask64)(base, byte);
+        for (; f < fields; f++) {
+            while (!m && base + 64 < end) m = ISA(mask64)(base += 64, byte);
             const uint8_t *q = m ? base + __builtin_ctzll(m) : end;
             if (q >= end) break;
             m &= m - 1;
-            ISA(note_range)(s, row, i, p, q);
+            if (asked >> (f & 63) & 1) {
+                c.start[f * SCAN_CHUNK + i] = (int32_t)(p - record);
+                c.length[f * SCAN_CHUNK + i] = (int32_t)(q - p);
+            }
             p = q + 1;
         }
         at[i] = p;
@@ -189,49 +222,61 @@ TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, co
     return kept;
 }
 
-TARGET static int32_t ISA(field_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+/* A field that ends at its one literal. */
+TARGET static int32_t ISA(plain_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
     const scan_literal *literal = &step->literal[0];
-    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+    const ISA(cursor) c = ISA(cursor_of)(s, step, literal, at, active);
+    const int32_t least = step->min_width;
+    const uint8_t first = literal->bytes[0];
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
-        int32_t i = active[k];
-        const uint8_t *p = at[i], *end = s->chunk.line_end[i], *q = NULL;
-        int fits;
-        if (step->plain) {
-            const uint8_t *from = p + step->min_width;
-            uint64_t m = from < end ? ISA(mask64)(from, literal->bytes[0]) : 0;
-            q = from + (m ? __builtin_ctzll(m) : 0);
-            if (!m || !same_literal(q, literal)) q = from < end ? ISA(find_literal)(from, end, literal) : NULL;
-            fits = q && end - q >= literal->length;
-        } else {
-            q = ISA(field_end)(step, p, end);
-            fits = q && starts_with(q, end, &step->then);
-        }
-        if (!fits) continue;
-        ISA(note_range)(s, row, i, p, q);
-        at[i] = q + step->then.length;
+        const int32_t i = active[k];
+        const uint8_t *p = at[i], *end = c.line_end[i], *q = p + least;
+        if (q >= end) continue;
+        uint64_t m = ISA(mask64)(q, first);
+        q += m ? __builtin_ctzll(m) : 0;
+        if (!m || !ISA(stands_at)(&c, q, end, literal)) q = ISA(find_literal)(p + least, end, literal);
+        if (!q) continue;
+        if (c.kept) ISA(note_range)(&c, i, p, q);
+        at[i] = q + c.literal_length;
         active[kept++] = i;
     }
     return kept;
 }
 
-TARGET static int32_t ISA(quoted_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
-    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+TARGET static int32_t ISA(field_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    const ISA(cursor) c = ISA(cursor_of)(s, step, &step->then, at, active);
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
-        int32_t i = active[k];
-        const uint8_t *p = at[i], *end = s->chunk.line_end[i], *q;
+        const int32_t i = active[k];
+        const uint8_t *p = at[i], *end = c.line_end[i], *q = ISA(field_end)(step, p, end);
+        if (!q || !ISA(stands_at)(&c, q, end, &step->then)) continue;
+        if (c.kept) ISA(note_range)(&c, i, p, q);
+        at[i] = q + c.literal_length;
+        active[kept++] = i;
+    }
+    return kept;
+}
+
+/* A quoted field that ends at a quote or, before it, at the step's literals. */
+TARGET static int32_t ISA(quoted_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
+    const ISA(cursor) c = ISA(cursor_of)(s, step, &step->then, at, active);
+    const int32_t ways = step->alternatives, one_byte = ways == 1 && step->literal[0].length == 1;
+    const uint8_t other = ways ? step->literal[0].bytes[0] : '"';
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        const int32_t i = active[k];
+        const uint8_t *p = at[i], *end = c.line_end[i], *q;
         int escaped = 0;
-        uint64_t m = ISA(mask64)(p, '"') | ISA(mask64)(p, '\\');
-        if (step->alternatives) m |= ISA(mask64)(p, step->literal[0].bytes[0]);
+        uint64_t m = ISA(mask64)(p, '"') | ISA(mask64)(p, '\\') | ISA(mask64)(p, other);
         q = p + (m ? __builtin_ctzll(m) : 0);
-        if (!m || step->alternatives > 1 || q >= end
-            || (*q != '"' && (*q == '\\' || !starts_with(q, end, &step->literal[0]))))
-            q = ISA(quoted_end)(step, p, end, &escaped);
-        if (!q || !starts_with(q, end, &step->then)) continue;
-        ISA(note_range)(s, row, i, p, q);
-        s->flags[row + i] = escaped ? FLAG_BACKSLASH : 0;
-        at[i] = q + step->then.length;
+        if (!m || q >= end || (*q != '"' && (*q == '\\' || !one_byte))) q = ISA(quoted_end)(step, p, end, &escaped);
+        if (!q || !ISA(stands_at)(&c, q, end, &step->then)) continue;
+        if (c.kept) {
+            ISA(note_range)(&c, i, p, q);
+            c.flags[i] = escaped ? FLAG_BACKSLASH : 0;
+        }
+        at[i] = q + c.literal_length;
         active[kept++] = i;
     }
     return kept;
@@ -239,15 +284,35 @@ TARGET static int32_t ISA(quoted_together)(scan_state *s, const scan_step *step,
 
 TARGET static int32_t ISA(literal_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
     const scan_literal *literal = &step->literal[0];
-    int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+    const ISA(cursor) c = ISA(cursor_of)(s, step, literal, at, active);
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
-        int32_t i = active[k];
+        const int32_t i = active[k];
         const uint8_t *p = at[i];
-        ISA(note_range)(s, row, i, p, p + literal->length);
-        at[i] = p + literal->length;
+        if (c.kept) ISA(note_range)(&c, i, p, p + c.literal_length);
+        at[i] = p + c.literal_length;
         active[kept] = i;
-        kept += starts_with(p, s->chunk.line_end[i], literal);
+        kept += ISA(stands_at)(&c, p, c.line_end[i], literal);
+    }
+    return kept;
+}
+
+/* The literal that an optional part begins with. Records without it wait until the part is over. */
+TARGET static int32_t ISA(optional_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n,
+                                             int32_t number, int32_t *waiting, int32_t *resume, int32_t *waiting_count) {
+    const scan_literal *literal = &step->literal[0];
+    const ISA(cursor) c = ISA(cursor_of)(s, step, literal, at, active);
+    const int32_t passed = step->then.length;
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        const int32_t i = active[k];
+        if (ISA(stands_at)(&c, at[i], c.line_end[i], literal)) {
+            at[i] += passed;
+            active[kept++] = i;
+        } else {
+            resume[*waiting_count] = number + 1 + step->skip;
+            waiting[(*waiting_count)++] = i;
+        }
     }
     return kept;
 }
@@ -260,15 +325,20 @@ TARGET static int32_t ISA(step_together)(scan_state *s, int32_t number, const ui
     int32_t kept = 0;
     switch (step->kind) {
     case STEP_RUN: return ISA(run_together)(s, step, at, active, n);
-    case STEP_FIELD: return ISA(field_together)(s, step, at, active, n);
+    case STEP_FIELD:
+        return step->plain ? ISA(plain_together)(s, step, at, active, n) : ISA(field_together)(s, step, at, active, n);
     case STEP_QUOTED: return ISA(quoted_together)(s, step, at, active, n);
     case STEP_LITERAL: return ISA(literal_together)(s, step, at, active, n);
+    case STEP_OPTIONAL:
+        return ISA(optional_together)(s, step, at, active, n, number, waiting, resume, waiting_count);
     case STEP_REST: {
-        int64_t row = field_at(step->field < 0 ? s->field_count : step->field, 0);
+        const ISA(cursor) cursor = ISA(cursor_of)(s, step, &step->then, at, active);
         for (int32_t k = 0; k < n; k++) {
             int32_t i = active[k];
-            ISA(note_range)(s, row, i, at[i], c->end[i]);
-            s->flags[row + i] = c->end[i] == c->line_end[i] ? 0 : FLAG_LINES;
+            if (cursor.kept) {
+                ISA(note_range)(&cursor, i, at[i], c->end[i]);
+                cursor.flags[i] = c->end[i] == c->line_end[i] ? 0 : FLAG_LINES;
+            }
             at[i] = c->end[i];
         }
         return n;
@@ -280,18 +350,6 @@ TARGET static int32_t ISA(step_together)(scan_state *s, int32_t number, const ui
             at[active[k]] = p;
         }
         return n;
-    case STEP_OPTIONAL:
-        for (int32_t k = 0; k < n; k++) {
-            int32_t i = active[k];
-            if (starts_with(at[i], c->line_end[i], &step->literal[0])) {
-                at[i] += step->then.length;
-                active[kept++] = i;
-            } else {
-                resume[*waiting_count] = number + 1 + step->skip;
-                waiting[(*waiting_count)++] = i;
-            }
-        }
-        return kept;
     default: /* STEP_END */
         for (int32_t k = 0; k < n; k++) {
             int32_t i = active[k];
