@@ -11,7 +11,6 @@ import pyarrow as pa
 from hpckit.sorting.bounds import find_bounds, with_origin
 from hpckit.sorting.columns import Key, Ordering, as_keys
 from hpckit.sorting.strings import VIEWS, is_text, one_text_array, take_text
-from hpckit.spmd.route import scatter
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 SAMPLES_PER_RANK = 1 << 14
 IMBALANCE_MAX = 1.04  # of a rank's equal share of the rows
 TAKE_ROWS = 1 << 20
-PIECE_BYTES = 640 << 10
-PIECES_MAX = 1 << 12
-SAMPLES_PER_PIECE = 32
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 Keys = Sequence[Key | tuple[str, bool, bool]]
@@ -30,7 +26,7 @@ Keys = Sequence[Key | tuple[str, bool, bool]]
 def sort_here(table: pa.Table, keys: Keys) -> pa.Table:
     """The rows of `table` by `keys` [Key or (column, descending, nulls_first), …], stable. Local."""
     wanted = as_keys(keys, table.schema)
-    return in_order(table, Ordering.of(table, wanted))
+    return take(table, Ordering.of(table, wanted).order(table))
 
 
 def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys) -> pa.Table:
@@ -50,7 +46,7 @@ def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys) -> pa.Table:
         with ctx.phase("exchange"):
             table = ctx.exchange(table, parts)
     with ctx.phase("sort"), ctx.agreed("sorting rows"):
-        return in_order(table, ordering)
+        return take(table, ordering.order(table))
 
 
 def destinations(ctx: Context, table: pa.Table, ordering: Ordering) -> np.ndarray:
@@ -83,29 +79,6 @@ def _sampled(first: int, rows: int, step: int) -> np.ndarray:
     mixed ^= mixed >> np.uint64(31)
     places = (strata * np.uint64(step) + mixed % np.uint64(step)).astype(np.int64) - first
     return places[(places >= 0) & (places < rows)]
-
-
-def in_order(table: pa.Table, ordering: Ordering) -> pa.Table:
-    """The rows of `table` in stable order. Local.
-
-    Where strings are compared, a row's place in the order says nothing of its place in memory; large tables are first
-    cut into pieces that fit the cache, so that strings are looked up there and not in memory.
-    """
-    pieces = min(table.nbytes // PIECE_BYTES, PIECES_MAX)
-    if pieces < 2 or not ordering.has_text(table):
-        return take(table, ordering.order(table))
-    step = max(1, table.num_rows // (pieces * SAMPLES_PER_PIECE))
-    sample = table.select(ordering.names).take(pa.array(_sampled(0, table.num_rows, step)))
-    sample = sample.take(pa.array(ordering.order(sample)))
-    bounds = sample.take(pa.array(np.arange(1, pieces) * sample.num_rows // pieces))
-    parts = ordering.rows(table).parts(ordering.rows(bounds))
-    order, counts = scatter(parts, pieces)
-    table = pa.concat_tables(taken(table, order, table.num_rows)).combine_chunks()
-    ordered = []
-    for start, rows in zip((np.cumsum(counts) - counts).tolist(), counts.tolist(), strict=True):
-        piece = table.slice(start, rows)
-        ordered.append(take(piece, ordering.order(piece)))
-    return pa.concat_tables(ordered)
 
 
 def take(table: pa.Table, rows: np.ndarray) -> pa.Table:
