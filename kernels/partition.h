@@ -3,7 +3,10 @@
 #define HPCKIT_PARTITION_H
 #include <stdint.h>
 #include <string.h>
-#if defined(__SSE2__)
+#if defined(__x86_64__)
+#include <immintrin.h>
+#define PARTITION_WIDE __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
+#elif defined(__SSE2__)
 #include <emmintrin.h>
 #endif
 
@@ -23,8 +26,14 @@ enum { KIND_UNSIGNED, KIND_SIGNED, KIND_FLOAT, KIND_TIME };
         w = w > (word)(-(lowest) - 1) ? (word)(-(lowest) - 1) - w : w; \
         w += (word)(lowest); \
         return w ^ ((word)(~(sword)w >> shift) | sign); \
-    } \
-    static void encode_##bits(const word *restrict from, int64_t n, int kind, word *restrict to) { \
+    }
+
+PARTITION_CODEC(64, uint64_t, int64_t, 0x8000000000000000ull, 63, 0x000fffffffffffffull)
+PARTITION_CODEC(32, uint32_t, int32_t, 0x80000000u, 31, 0x007fffffu)
+
+/* The loops, for one instruction set. */
+#define PARTITION_LOOPS(bits, word, sign, isa, target) \
+    target static void encode_##bits##isa(const word *restrict from, int64_t n, int kind, word *restrict to) { \
         int64_t i; \
         if (kind == KIND_SIGNED) \
             for (i = 0; i < n; i++) to[i] = from[i] ^ sign; \
@@ -35,7 +44,7 @@ enum { KIND_UNSIGNED, KIND_SIGNED, KIND_FLOAT, KIND_TIME };
         else \
             memcpy(to, from, (size_t)n * sizeof(word)); \
     } \
-    static void decode_##bits(word *w, int64_t n, int kind) { \
+    target static void decode_##bits##isa(word *w, int64_t n, int kind) { \
         int64_t i; \
         if (kind == KIND_SIGNED) \
             for (i = 0; i < n; i++) w[i] ^= sign; \
@@ -44,7 +53,7 @@ enum { KIND_UNSIGNED, KIND_SIGNED, KIND_FLOAT, KIND_TIME };
         else if (kind == KIND_FLOAT) \
             for (i = 0; i < n; i++) w[i] = decode_float##bits(w[i]); \
     } \
-    static void encode_wide_##bits(const word *restrict from, int64_t n, int kind, uint64_t *restrict to) { \
+    target static void encode_wide_##bits##isa(const word *restrict from, int64_t n, int kind, uint64_t *restrict to) { \
         int64_t i; \
         if (kind == KIND_SIGNED) \
             for (i = 0; i < n; i++) to[i] = (word)(from[i] ^ sign); \
@@ -56,12 +65,41 @@ enum { KIND_UNSIGNED, KIND_SIGNED, KIND_FLOAT, KIND_TIME };
             for (i = 0; i < n; i++) to[i] = from[i]; \
     }
 
-PARTITION_CODEC(64, uint64_t, int64_t, 0x8000000000000000ull, 63, 0x000fffffffffffffull)
-PARTITION_CODEC(32, uint32_t, int32_t, 0x80000000u, 31, 0x007fffffu)
+PARTITION_LOOPS(64, uint64_t, 0x8000000000000000ull, _base, )
+PARTITION_LOOPS(32, uint32_t, 0x80000000u, _base, )
+#if defined(__x86_64__)
+PARTITION_LOOPS(64, uint64_t, 0x8000000000000000ull, _wide, PARTITION_WIDE)
+PARTITION_LOOPS(32, uint32_t, 0x80000000u, _wide, PARTITION_WIDE)
+
+static int partition_is_wide(void) {
+    static int wide = -1;
+    if (wide < 0) {
+        __builtin_cpu_init();
+        wide = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+    }
+    return wide;
+}
+#define PARTITION_CHOOSE(name, ...) (partition_is_wide() ? name##_wide(__VA_ARGS__) : name##_base(__VA_ARGS__))
+#else
+#define PARTITION_CHOOSE(name, ...) name##_base(__VA_ARGS__)
+#endif
+
+#define PARTITION_ENTRY(bits, word) \
+    static void encode_##bits(const word *from, int64_t n, int kind, word *to) { \
+        PARTITION_CHOOSE(encode_##bits, from, n, kind, to); \
+    } \
+    static void encode_wide_##bits(const word *from, int64_t n, int kind, uint64_t *to) { \
+        PARTITION_CHOOSE(encode_wide_##bits, from, n, kind, to); \
+    } \
+    static void decode_##bits(word *w, int64_t n, int kind) { PARTITION_CHOOSE(decode_##bits, w, n, kind); }
+
+PARTITION_ENTRY(64, uint64_t)
+PARTITION_ENTRY(32, uint32_t)
 
 /* Buckets 0 … buckets-1 by their lower bounds: splitters[b] is the least word of bucket b + 1. table[c] is the bucket of
  * the least word of cell c, cells being 2^shift words wide from `low` on; a cell holds less than 2^steps splitters, and
- * as many words of padding follow the splitters. */
+ * as many words of padding follow the splitters; one entry of padding follows the table. */
 typedef struct {
     uint64_t low;
     int shift, steps;
@@ -84,13 +122,40 @@ static inline void classify_steps(const classifier *c, const uint64_t *w, int64_
     for (int64_t i = 0; i < n; i++) ids[i] = (uint16_t)bucket_of(c, w[i], steps);
 }
 
-static void classify_words(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids) {
+static void classify_words_base(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids) {
     switch (c->steps) {
     case 0: classify_steps(c, w, n, 0, ids); break;
     case 1: classify_steps(c, w, n, 1, ids); break;
     case 2: classify_steps(c, w, n, 2, ids); break;
     default: classify_steps(c, w, n, c->steps, ids);
     }
+}
+
+#if defined(__x86_64__)
+/* The same, eight words at a time. */
+PARTITION_WIDE static void classify_words_wide(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids) {
+    const __m512i low = _mm512_set1_epi64((int64_t)c->low), last_cell = _mm512_set1_epi64(c->cells - 1);
+    const __m256i entry = _mm256_set1_epi32(0xffff), last = _mm256_set1_epi32((int)c->buckets - 1);
+    const __m128i shift = _mm_cvtsi32_si128(c->shift);
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        const __m512i word = _mm512_loadu_si512((const void *)(w + i));
+        const __m512i cell = _mm512_srl_epi64(_mm512_sub_epi64(_mm512_max_epu64(word, low), low), shift);
+        __m256i b = _mm512_i64gather_epi32(_mm512_min_epu64(cell, last_cell), (const void *)c->table, 2);
+        b = _mm256_and_si256(b, entry);
+        for (int step = c->steps ? 1 << (c->steps - 1) : 0; step; step >>= 1) {
+            const __m256i at = _mm256_add_epi32(b, _mm256_set1_epi32(step - 1));
+            const __m512i bound = _mm512_i32gather_epi64(at, (const void *)c->splitters, 8);
+            b = _mm256_mask_add_epi32(b, _mm512_cmple_epu64_mask(bound, word), b, _mm256_set1_epi32(step));
+        }
+        _mm_storeu_si128((__m128i *)(ids + i), _mm256_cvtepi32_epi16(_mm256_min_epu32(b, last)));
+    }
+    classify_words_base(c, w + i, n - i, ids + i);
+}
+#endif
+
+static void classify_words(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids) {
+    PARTITION_CHOOSE(classify_words, c, w, n, ids);
 }
 
 /* A whole cache line to memory, past the caches where the machine can: nothing reads it before it is sent. */

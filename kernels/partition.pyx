@@ -66,17 +66,20 @@ def decode(word_t[::1] words, int kind):
 
 def classify(const word_t[::1] values, int kind, uint64_t low, int shift, int steps, const uint16_t[::1] table,
              const uint64_t[::1] splitters, int64_t buckets, uint16_t[::1] ids, int64_t[::1] counts):
-    """ids[i] = bucket of values[i], 0 <= id < buckets, and counts[b] += rows of bucket b (see `classifier`)."""
+    """ids[i] = bucket of values[i], 0 <= id < buckets, and counts[b] += rows of bucket b (see `classifier`).
+
+    `table` has an entry more than there are cells, and must not name a bucket that is not there.
+    """
     cdef classifier c
     cdef uint64_t block[1024]
     cdef int64_t i, start, m, n = values.shape[0]
     if ids.shape[0] != n or counts.shape[0] != buckets:
         raise ValueError(f"{n} values for {ids.shape[0]} ids, {buckets} buckets for {counts.shape[0]} counts")
-    if buckets < 1 or buckets > 65536 or table.shape[0] < 1 or splitters.shape[0] < buckets - 1 + (1 << steps):
+    if buckets < 1 or buckets > 65536 or table.shape[0] < 2 or splitters.shape[0] < buckets - 1 + (1 << steps):
         raise ValueError(f"{buckets} buckets, {table.shape[0]} cells, {splitters.shape[0]} padded splitters")
     if n == 0:
         return
-    c.low, c.shift, c.steps, c.cells, c.buckets = low, shift, steps, table.shape[0], buckets
+    c.low, c.shift, c.steps, c.cells, c.buckets = low, shift, steps, table.shape[0] - 1, buckets
     c.table, c.splitters = &table[0], &splitters[0]
     with nogil:
         start = 0

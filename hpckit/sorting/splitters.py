@@ -120,7 +120,7 @@ class Classifier:
         last = np.searchsorted(splitters, starts[1:] - np.uint64(1), "right")
         within = np.append(last, len(splitters)) - first
         self.steps = int(within.max()).bit_length()
-        self.table = np.append(first, 0).astype(np.uint16)[:cells]
+        self.table = np.append(first, 0).astype(np.uint16)  # the last is padding
         self.splitters = np.append(splitters, np.full(1 << self.steps, WORD_MAX, np.uint64))
         alone = np.zeros(self.buckets, bool)
         alone[1:-1] = splitters[:-1] + np.uint64(1) == splitters[1:]
