@@ -62,13 +62,14 @@ def find_bounds(ctx: Context, rows: pa.Table, ordering: Ordering, wanted: np.nda
 def _candidates(ctx: Context, low: np.ndarray, high: np.ndarray, inside: np.ndarray, number: int) -> np.ndarray:
     """int64: rows of this rank at regular steps between low[k] and high[k] for each cut k."""
     chosen = []
-    intervals = np.unique(np.column_stack([low, high, inside]), axis=0)
-    for begin, end, rows in intervals.tolist():
+    intervals = dict.fromkeys(zip(low.tolist(), high.tolist(), inside.tolist(), strict=True))
+    for begin, end, count in intervals:
         step = max(
-            1, rows // (CANDIDATES << number) if len(intervals) > 1 else rows // (CANDIDATES * len(low) << number)
+            1, count // (CANDIDATES << number) if len(intervals) > 1 else count // (CANDIDATES * len(low) << number)
         )
         chosen.append(np.arange(begin + (ctx.rank * step // ctx.size if step > 1 else 0), end, step))
-    return np.unique(np.concatenate(chosen))
+    rows = np.sort(np.concatenate(chosen))
+    return rows[np.append(True, rows[1:] != rows[:-1])] if len(rows) else rows
 
 
 def _ordered_candidates(ctx: Context, mine: pa.Table, ordering: Ordering, known: list[pa.Table]) -> pa.Table:
