@@ -72,7 +72,23 @@ def _maker_on_demand(pc: Any, registry: Any, make: Any, options_class: Any) -> A
 
 
 class _MaskedArray:
-    """No array is one of these."""
+    """No array is one of these; who makes one gets a real one."""
+
+    def __new__(cls, *args: Any, **options: Any) -> Any:
+        return import_module("numpy.ma").MaskedArray(*args, **options)
+
+
+class _MaskedArrays(ModuleType):
+    """In the place of numpy.ma while there is no masked array. Whoever asks for more gets the module itself."""
+
+    MaskedArray = _MaskedArray
+
+    def __getattr__(self, name: str) -> Any:
+        import numpy as np
+
+        vars(np).pop("ma", None)
+        np.ma = import_module("numpy.ma")  # type: ignore[misc]
+        return getattr(np.ma, name)
 
 
 def _no_masked_arrays() -> None:
@@ -80,10 +96,7 @@ def _no_masked_arrays() -> None:
     import numpy as np
 
     if "numpy.ma" not in sys.modules:
-        masked = ModuleType("numpy.ma")
-        masked.MaskedArray = masked.masked_array = _MaskedArray  # type: ignore[attr-defined]
-        masked.isMaskedArray = masked.isMA = lambda array: False  # type: ignore[attr-defined]
-        np.ma = masked  # type: ignore[misc]
+        np.ma = _MaskedArrays("numpy.ma")  # type: ignore[misc]
 
 
 def import_parquet() -> None:
