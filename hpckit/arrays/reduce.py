@@ -18,6 +18,7 @@ from hpckit.errors import UserError
 
 _MASK = (1 << 32) - 1
 _EXACT_SLICE = 1 << 16  # values whose 32-bit halves are summed at a time
+_SUM_SLICE = 1 << 16  # integers added and compared at a time
 _ROWS_AT_ONCE = 1 << 16  # groups that have exact sums at the same time, where they are this rank's alone
 
 
@@ -206,12 +207,9 @@ def _integer_sum(groups: Groups, kind: np.dtype) -> Any:
     context, block = groups.x.context, groups.block
     axis = 0 if groups.by_column else 1
     with context.agreed("adding up integers"):
-        largest = largest_magnitude(block)
-    if groups.shared:
-        largest = max(context.allgather(largest))
-    if largest * groups.count < 1 << 63:  # nothing can overflow on the way
-        with context.agreed("adding up integers"):
-            sums = np.add.reduce(block, axis=axis, dtype=np.int64)
+        sums, largest = _bounded_sums(block, axis)
+    largest = max(context.allgather(largest))  # so that all ranks go the same way
+    if largest * groups.count < 1 << 63:  # nothing overflowed on the way
         totals = context.allreduce(sums, "sum") if groups.shared else sums
         return groups.result(_checked(groups, totals, kind))
     with context.agreed("adding up integers"):
@@ -220,6 +218,18 @@ def _integer_sum(groups: Groups, kind: np.dtype) -> Any:
         limbs = context.allreduce(limbs, "sum")
     high, middle, low = limbs.astype(object)
     return groups.result(_checked(groups, (high << 64) + (middle << 32) + low, kind))
+
+
+def _bounded_sums(block: np.ndarray, axis: int) -> tuple[np.ndarray, int]:
+    """(int64 sums along the axis, modulo 2^64; an upper bound of the magnitudes), by slices that stay in cache."""
+    sums, largest = np.zeros(block.shape[1 - axis], np.int64), 0
+    few = block.shape[1 - axis] <= _SUM_SLICE // 64  # of many groups, slices would be too short
+    step = max(1, _SUM_SLICE // max(1, block.shape[1 - axis]) if few else block.shape[axis])
+    for start in range(0, block.shape[axis], step):
+        part = block[start : start + step] if axis == 0 else block[:, start : start + step]
+        largest = max(largest, largest_magnitude(part))
+        sums += np.add.reduce(part, axis=axis, dtype=np.int64)
+    return sums, largest
 
 
 def largest_magnitude(block: np.ndarray) -> int:
