@@ -53,7 +53,7 @@ def _check(status: int, command: list[str], output: Path) -> None:
     """SystemExit with what the command said, unless it ended well."""
     if status != 0:
         text = output.read_text(errors="replace")[-4000:] or "(it printed nothing)"
-        raise SystemExit(f"bench_logs: exit status {status} of {' '.join(command)}\n{text}")
+        raise SystemExit(f"exit status {status} of {' '.join(command)}\n{text}")
 
 
 def _sample(root: int, peaks: dict[tuple[int, bytes], int], ended: threading.Event) -> None:

@@ -129,6 +129,31 @@ def test_logs_need_a_format(tmp_path: Path) -> None:
     assert without.returncode == 2 and "give --format" in without.stderr
 
 
+def test_too_many_rejects_leave_no_output(tmp_path: Path) -> None:
+    log = tmp_path / "l.log"
+    run(
+        [sys.executable, "-m", "hpckit.cli.main", "generate", "bgl", str(log), "--rows", "2000", "--malformed", "9%"],
+        60,
+    )
+    argv = [log, tmp_path / "l.parquet", "--format", "bgl", "--by", "node", "--rejects", tmp_path / "bad.jsonl"]
+    for limit, text in (("5%", "too many rejects (--max-rejects 5%)"), ("5", "more than 5 lines rejected")):
+        done = sort(*argv, "--max-rejects", limit)
+        assert done.returncode == 2 and text in done.stderr, done.stderr
+        assert os.listdir(tmp_path) == ["l.log"]
+    done = sort(*argv, "--max-rejects", "20%")
+    assert done.returncode == 0 and sorted(os.listdir(tmp_path)) == ["bad.jsonl", "l.log", "l.parquet"], done.stderr
+
+
+@pytest.mark.parametrize("command", ["sort", "convert"])
+def test_rejects_do_not_replace_the_output(command: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x\n1\n")
+    keys = ["--by", "x"] if command == "sort" else []
+    argv = [str(tmp_path / "a.csv"), str(tmp_path / "b.csv"), "--rejects", f"{tmp_path}/./b.csv", "--overwrite"]
+    done = run([sys.executable, "-m", "hpckit.cli.main", command, *argv, *keys], 60)
+    assert done.returncode == 2 and "b.csv: named for two outputs" in done.stderr, done.stderr
+    assert os.listdir(tmp_path) == ["a.csv"]
+
+
 @pytest.mark.parametrize(
     ("argv", "text"),
     [

@@ -13,11 +13,12 @@ from record_cases import KINDS, SHAPES, force_external, force_rounds, left_behin
 from hpckit._kernels import merge
 from hpckit._kernels import records as kernel
 from hpckit.errors import InputError, InternalError, MemoryBudgetError, OutputError, UserError
+from hpckit.sinks.scratch import scratch_folder
 from hpckit.sorting import record_output, record_splits, records_external
 from hpckit.sorting.check import check_records
 from hpckit.sorting.record_files import Shape, open_records
 from hpckit.sorting.records import sort_records
-from hpckit.sorting.scratch import RunStore, check_room, scratch_folder
+from hpckit.sorting.scratch import RunStore, check_room
 from hpckit.spmd import world
 
 shapes = pytest.mark.parametrize(("record", "key"), SHAPES.values(), ids=SHAPES)

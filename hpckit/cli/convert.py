@@ -89,20 +89,15 @@ def main(argv: list[str]) -> int:
     ctx = world()
     start_s = time.monotonic()
     options = run_options(args)
-    from hpckit.sinks import check_target
+    from hpckit.sinks import check_targets
     from hpckit.sources.open import open_source
     from hpckit.tables.execute import run_plans
     from hpckit.tables.plan import Plan
 
     source = ctx.on_root(source_of, paths, args.format, args.dataset)
     opened = ctx.on_root(open_source, source, options.read)
-    for path in filter(None, (target, args.rejects)):
-        ctx.on_root(_check, check_target, path, args.overwrite)
+    ctx.on_root(check_targets, [target, args.rejects], args.overwrite)
     outcome = run_plans(ctx, [Plan(source, (), opened.schema)], {source: opened}, options)
     finish_command(ctx, args, outcome, [target], [""], start_s)
     sys.stdout.flush()
     return 0
-
-
-def _check(check: object, path: str, overwrite: bool) -> None:
-    check(path, overwrite)  # type: ignore[operator]

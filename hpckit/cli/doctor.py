@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hpckit.cli.options import Parser
 from hpckit.errors import HpckitError
+from hpckit.sinks.scratch import scratch_folder
 from hpckit.spmd.memory import cgroup_limit_bytes, default_budget_bytes, format_size, node_memory_bytes
 from hpckit.spmd.mpirun import find_launcher
 
@@ -172,7 +173,7 @@ def check_files() -> Iterator[Finding]:
         f"{here} on {kind}, {format_size(free)} free",
         "" if writable else "not writable: give --output a path that is",
     )
-    scratch = Path(os.environ.get("SLURM_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
+    scratch = scratch_folder()
     try:
         kind, free = file_system(scratch), shutil.disk_usage(scratch).free
     except OSError as error:

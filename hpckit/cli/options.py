@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from hpckit.errors import UserError
+from hpckit.errors import TooManyRejectsError, UserError
 from hpckit.frozen import frozen
 from hpckit.spmd.launch import launcher_rank
 from hpckit.spmd.memory import parse_size
+
+if TYPE_CHECKING:
+    from hpckit.sources.counts import LineCounts
 
 DURATION_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -116,6 +119,15 @@ class RejectLimit:
         if self.count is not None:
             return rejected > self.count
         return self.share is not None and rejected > self.share * lines
+
+    def check(self, counts: LineCounts) -> None:
+        """TooManyRejectsError if the lines of `counts` were rejected too often. Local; the same on all ranks."""
+        # A file that broke off behind a whole line is a reason to reject without a line: it counts here too.
+        rejected = max(counts.rejected, sum(counts.reasons.values()))
+        if self.exceeded_by(rejected, counts.lines):
+            raise TooManyRejectsError(
+                f"too many rejects (--max-rejects {self}): {counts.summary()}; --rejects FILE lists them"
+            )
 
     def __str__(self) -> str:
         return str(self.count) if self.count is not None else f"{100 * (self.share or 0):g}%"

@@ -98,6 +98,7 @@ def _add_reading(options: Parser) -> None:
 
 def run_options(args: argparse.Namespace) -> RunOptions:
     """The parsed options as the executor takes them."""
+    from hpckit.sinks.scratch import scratch_folder
     from hpckit.sources.base import ReadOptions
     from hpckit.tables.execute import RunOptions
 
@@ -113,11 +114,6 @@ def run_options(args: argparse.Namespace) -> RunOptions:
         format_file=args.format_file or "",
     )
     return RunOptions(read, args.memory, scratch_folder(args.scratch), progress=not args.quiet)
-
-
-def scratch_folder(asked: str | None) -> Path:
-    """Where to spill: the option, or the node-local folder that the batch system or the user names."""
-    return Path(asked or os.environ.get("SLURM_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
 
 
 def main(argv: list[str]) -> int:
@@ -163,7 +159,8 @@ def finish_command(
         import_parquet()
     from hpckit.sinks import write
 
-    _check_rejects(args.max_rejects, outcome.counts)
+    if args.max_rejects is not None:
+        args.max_rejects.check(outcome.counts)
     with ctx.phase("output"):
         _write(ctx, titles, outcome, paths, args.overwrite)
         if args.rejects:
@@ -185,10 +182,8 @@ def _read_script(path: str) -> str:
 
 def check_outputs(prepared: Prepared, output: str | None, rejects: str | None, overwrite: bool) -> list[str | None]:
     """The output path of each statement (None: standard output), checked before any work is done. Local."""
-    from hpckit.errors import OutputError
-    from hpckit.sinks import check_target
+    from hpckit.sinks import check_targets
 
-    count = len(prepared.plans)
     paths: list[str | None] = [plan.output for plan in prepared.plans]
     if output:
         unnamed = [i for i, path in enumerate(paths) if path is None]
@@ -198,24 +193,8 @@ def check_outputs(prepared: Prepared, output: str | None, rejects: str | None, o
                 paths[i] = os.path.join(output, f"{i + 1}.parquet")
         elif unnamed:
             paths[unnamed[0]] = output
-    named = [path for path in [*paths, rejects] if path is not None]
-    for path in named:
-        check_target(path, overwrite)
-    if len(set(named)) < len(named):
-        twice = next(path for path in named if named.count(path) > 1)
-        raise OutputError(f"{twice}: named for two outputs of {count} statements; give each its own path")
+    check_targets([*paths, rejects], overwrite)
     return paths
-
-
-def _check_rejects(limit: RejectLimit | None, counts: LineCounts) -> None:
-    from hpckit.errors import TooManyRejectsError
-
-    # A file that broke off behind a whole line is a reason to reject without a line: it counts here too.
-    rejected = max(counts.rejected, sum(counts.reasons.values()))
-    if limit is not None and limit.exceeded_by(rejected, counts.lines):
-        raise TooManyRejectsError(
-            f"too many rejects (--max-rejects {limit}): {counts.summary()}; --rejects FILE lists them"
-        )
 
 
 def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:

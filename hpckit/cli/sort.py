@@ -117,8 +117,7 @@ def _sort_records(ctx: Context, args: argparse.Namespace, paths: list[str], targ
 def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target: str) -> str:
     """Sort or check a table; returns what to say about it. Collective."""
     from hpckit.cli.convert import source_of
-    from hpckit.cli.query import _check_rejects, run_options
-    from hpckit.sinks import check_target, write
+    from hpckit.cli.query import run_options
     from hpckit.sorting.key_text import parse_keys
 
     keys = ctx.on_root(parse_keys, args.by)
@@ -132,8 +131,6 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         return f"{target}: {checked.rows:,} rows in order, those of the input; checksum {checked.checksum:016x}"
     from hpckit.tables.sort_files import sort_source
 
-    if args.rejects:
-        ctx.on_root(_check_target, check_target, args.rejects, args.overwrite)
     done = sort_source(
         ctx,
         source,
@@ -144,12 +141,7 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         scratch=args.scratch,
         read=options.read,
         progress=not args.quiet,
+        rejects=args.rejects,
+        accept=args.max_rejects.check if args.max_rejects is not None else None,
     )
-    _check_rejects(args.max_rejects, done.counts)
-    if args.rejects:
-        write(ctx, done.outcome.rejects, args.rejects, args.overwrite)
     return f"{done.counts.summary()}; {done.rows:,} rows sorted; wrote {target}"
-
-
-def _check_target(check: object, path: str, overwrite: bool) -> None:
-    check(path, overwrite)  # type: ignore[operator]

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hpckit.sinks.dispatch import write, write_many
-from hpckit.sinks.target import check_target
+from hpckit.sinks.target import check_target, check_targets
 
-__all__ = ["check_target", "write", "write_many"]
+__all__ = ["check_target", "check_targets", "write", "write_many"]

@@ -1,15 +1,22 @@
-"""A private file for bytes that do not fit the memory budget: unlinked at once, so nothing is ever left behind."""
+"""Where to spill, and a private file for what is spilled: unlinked at once, so nothing is ever left behind."""
 
 from __future__ import annotations
 
 import errno
 import os
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from hpckit.errors import InternalError, OutputError
 
 WRITE_BYTES_MAX = 1 << 30  # one write(2) moves less than 2 GiB
+
+
+def scratch_folder(asked: Path | str | None = None, environ: Mapping[str, str] | None = None) -> Path:
+    """Where to spill: what was asked for, or the node-local folder that the batch system or the user names."""
+    environ = os.environ if environ is None else environ
+    return Path(asked or environ.get("SLURM_TMPDIR") or environ.get("TMPDIR") or "/tmp")
 
 
 class ScratchFile:

@@ -8,7 +8,7 @@ import errno
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hpckit.errors import OutputError
 from hpckit.frozen import frozen
@@ -88,6 +88,17 @@ def check_target(path: str | os.PathLike[str], overwrite: bool = False) -> Targe
         elif not os.path.isfile(target.path):
             raise OutputError(f"{target.path}: is neither a file nor a folder; choose another name")
     return target
+
+
+def check_targets(paths: Sequence[str | None], overwrite: bool = False) -> None:
+    """check_target() for all outputs of one command (None: no output); OutputError too if two go to one file. Local."""
+    seen: set[str] = set()
+    for path in paths:
+        if path is not None:
+            real = os.path.realpath(check_target(path, overwrite).path)
+            if real in seen:
+                raise OutputError(f"{path}: named for two outputs; give each its own path")
+            seen.add(real)
 
 
 class Pending:

@@ -1,1 +1,1 @@
-"""Sorting across ranks: order-preserving words, splitters, and sorts of numbers and of rows in memory and out of core."""
+"""Sorting across ranks: order-preserving words, splitters, sorts of numbers and of rows, in memory and out of core."""

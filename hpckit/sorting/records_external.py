@@ -23,10 +23,11 @@ from hpckit._kernels import merge
 from hpckit._kernels import records as kernel
 from hpckit.errors import MemoryBudgetError
 from hpckit.partition import block_range
+from hpckit.sinks.scratch import scratch_folder
 from hpckit.sorting import record_splits as splits
 from hpckit.sorting.record_files import RecordFiles, Shape
 from hpckit.sorting.record_output import Output, Writer
-from hpckit.sorting.scratch import RunFile, RunStore, check_room, resident_bytes, scratch_folder
+from hpckit.sorting.scratch import RunFile, RunStore, check_room, resident_bytes
 from hpckit.spmd.blocks import exchange_blocks, exchange_streams
 from hpckit.spmd.memory import format_size
 

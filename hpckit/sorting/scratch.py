@@ -1,10 +1,9 @@
-"""Scratch of a rank: which folder, whether there is room, and run files that are written once and then only read."""
+"""Scratch of a rank: whether there is room, and run files that are written once and then only read."""
 
 from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +12,6 @@ from hpckit.errors import InternalError, OutputError
 from hpckit.sinks.scratch import ScratchFile, free_bytes
 
 COPY_BYTES = 8 << 20
-
-
-def scratch_folder(asked: Path | str | None = None, environ: Mapping[str, str] | None = None) -> Path:
-    """Where to spill: what was asked for, or the node-local folder that the batch system or the user names."""
-    environ = os.environ if environ is None else environ
-    return Path(asked or environ.get("SLURM_TMPDIR") or environ.get("TMPDIR") or "/tmp")
 
 
 def check_room(folder: Path, needed_bytes: int, purpose: str) -> None:

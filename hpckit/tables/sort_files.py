@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpckit.errors import QueryError
-from hpckit.sinks import check_target, write
+from hpckit.sinks import check_targets, write
+from hpckit.sinks.scratch import scratch_folder
 from hpckit.sorting.columns import Key, as_keys
-from hpckit.sorting.scratch import scratch_folder
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.open import open_source
-from hpckit.tables.execute import Outcome, RunOptions, run_plans, with_hidden
+from hpckit.tables.execute import RunOptions, run_plans, with_hidden
 from hpckit.tables.expr import Column
 from hpckit.tables.plan import Plan, Sort, SortKey, Source
 
@@ -27,14 +27,10 @@ SortBy = Sequence[Key | tuple[str, bool, bool] | str]
 
 @dataclass(frozen=True, slots=True)
 class Sorted:
-    """What sort_source did, on all ranks together: rows written, and how the source was read.
-
-    outcome   the rejected records of text sources, to be written with hpckit.sinks.write(ctx, outcome.rejects, …)
-    """
+    """What sort_source did, on all ranks together: rows written, and how the source was read."""
 
     rows: int
     counts: LineCounts
-    outcome: Outcome
 
 
 def sort_source(
@@ -50,6 +46,8 @@ def sort_source(
     hidden: bool = False,
     progress: bool = False,
     opened: OpenSource | None = None,
+    rejects: str | os.PathLike[str] | None = None,
+    accept: Callable[[LineCounts], None] | None = None,
 ) -> Sorted:
     """Write the rows of `source` to `output` in the order of `keys`; ties keep the order of the input. Collective.
 
@@ -58,6 +56,8 @@ def sort_source(
     scratch   folder for what does not fit `memory_bytes` a rank (default: $SLURM_TMPDIR, $TMPDIR or /tmp)
     hidden    write the columns _file, _offset and _raw too
     opened    the source if it is open already (the same on all ranks)
+    rejects   a file for the rejected records of text sources
+    accept    called with the counts of all ranks before anything is written; may raise (on all ranks alike)
 
     Errors, on all ranks: QueryError for a column that is not there or has no order, OutputError for an output that
     exists, cannot be written, or a full scratch disk.
@@ -65,7 +65,8 @@ def sort_source(
     read = ReadOptions() if read is None else read
     if opened is None:
         opened = ctx.on_root(open_source, source, read)
-    ctx.on_root(_check_target, os.fspath(output), overwrite)
+    outputs = [os.fspath(output), None if rejects is None else os.fspath(rejects)]
+    ctx.on_root(check_targets, outputs, overwrite)
     everything = with_hidden(opened.schema)
     with ctx.agreed("checking the sort keys"):
         named = [(key, False, False) if isinstance(key, str) else key for key in keys]
@@ -78,12 +79,13 @@ def sort_source(
     outcome = run_plans(ctx, [Plan(source, (sort,), columns)], {source: opened}, options)
     spool = outcome.results[0].spool
     try:
+        if accept is not None:
+            accept(outcome.counts)
         with ctx.phase("output"):
             rows = write(ctx, spool, output, overwrite)
+            if rejects is not None:
+                write(ctx, outcome.rejects, rejects, overwrite)
     finally:
         spool.close()
-    return Sorted(rows, outcome.counts, outcome)
-
-
-def _check_target(path: str, overwrite: bool) -> None:
-    check_target(path, overwrite)
+        outcome.rejects.close()
+    return Sorted(rows, outcome.counts)

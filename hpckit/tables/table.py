@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from hpckit.aggregates.spec import AggSpec
 from hpckit.errors import MemoryBudgetError, QueryError
+from hpckit.sinks.scratch import scratch_folder
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.tables.evaluate_types import typed, typed_condition
 from hpckit.tables.execute import Result, RunOptions, run_plans, with_hidden
@@ -360,5 +360,5 @@ def open_table(
 
     ctx = world() if context is None else context
     opened = ctx.on_root(open_source, source, read)
-    folder = Path(scratch or os.environ.get("SLURM_TMPDIR") or os.environ.get("TMPDIR") or "/tmp")
-    return Table(Bound(ctx, source, opened, RunOptions(read, memory, folder)), (), opened.schema)
+    options = RunOptions(read, memory, scratch_folder(scratch))
+    return Table(Bound(ctx, source, opened, options), (), opened.schema)
