@@ -42,7 +42,7 @@ typedef struct {
     int32_t or_end;      /* FIELD: may also end with the record */
     int32_t blank;       /* FIELD: ends at a blank */
     int32_t alternatives;
-    int32_t plain;       /* FIELD: its one literal says where it ends, and `then` is that literal */
+    int32_t plain;       /* FIELD: its one literal or the end say where it ends, and `then` is that literal or nothing */
     uint64_t kept;       /* bit k: somebody asks for its k-th field (RUN: of each 64) */
     int32_t clears;      /* its fields may be marked as absent, and it does not set their flags itself */
     scan_literal then; /* FIELD, QUOTED: the literal behind it; OPTIONAL: the one it begins with, if that is passed here */
@@ -82,6 +82,7 @@ typedef struct { const uint8_t *bytes; int64_t length; uint64_t head; } scan_byt
 /* One comparison of a field with constants; `column` tells how the field is read. */
 typedef struct {
     int32_t kind, op, negate;
+    int32_t plain; /* of a string that no token makes NULL */
     scan_column *column;
     int64_t value;
     double number;

@@ -70,7 +70,7 @@ cdef extern from "scan_isa.h" nogil:
         int64_t length
         uint64_t head
     ctypedef struct scan_atom:
-        int32_t kind, op, negate
+        int32_t kind, op, negate, plain
         scan_column *column
         int64_t value
         double number
@@ -378,7 +378,9 @@ cdef class Scanner:
         if len(literals) > SCAN_ALTERNATIVES_MAX:
             raise ValueError(f"a field has {len(literals)} ways to end, at most {SCAN_ALTERNATIVES_MAX} are possible")
         target.alternatives = len(literals)
-        target.plain = len(literals) == 1 and not (fixed_width or blank or or_end) and [*then] == [literals[0]]
+        behind = then[0] if then else b""
+        ends_there = not behind or (behind == literals[0] and not or_end) if literals else False
+        target.plain = len(literals) == 1 and not (fixed_width or blank) and ends_there
         for i, literal in enumerate(literals):
             _set_literal(&target.literal[i], literal)
 
@@ -446,6 +448,8 @@ cdef class Scanner:
         target.kind = ATOM_KINDS[kind]
         target.op = OPS[op] if op else 0
         target.negate = negate
+        target.plain = (kind in ("in", "prefix", "suffix", "contains") and column.field >= 0 and not column.null_count
+                        and not column.byte_array)
         if kind in ("int", "time"):
             target.value = value
         elif kind == "float":

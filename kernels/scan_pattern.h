@@ -222,23 +222,26 @@ TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, co
     return kept;
 }
 
-/* A field that ends at its one literal. */
+/* A field that ends at its one literal, or with the line. */
 TARGET static int32_t ISA(plain_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
     const scan_literal *literal = &step->literal[0];
     const ISA(cursor) c = ISA(cursor_of)(s, step, literal, at, active);
-    const int32_t least = step->min_width;
+    const int32_t least = step->min_width, passed = step->then.length;
     const uint8_t first = literal->bytes[0];
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
         const int32_t i = active[k];
         const uint8_t *p = at[i], *end = c.line_end[i], *q = p + least;
-        if (q >= end) continue;
+        if (q > end) continue;
         uint64_t m = ISA(mask64)(q, first);
         q += m ? __builtin_ctzll(m) : 0;
-        if (!m || !ISA(stands_at)(&c, q, end, literal)) q = ISA(find_literal)(p + least, end, literal);
-        if (!q) continue;
+        if (!m || !ISA(stands_at)(&c, q, end, literal)) {
+            q = ISA(find_literal)(p + least, end, literal);
+            if (!q && step->or_end) q = end;
+            if (!q) continue;
+        }
         if (c.kept) ISA(note_range)(&c, i, p, q);
-        at[i] = q + c.literal_length;
+        at[i] = q + passed;
         active[kept++] = i;
     }
     return kept;

@@ -5,9 +5,14 @@ TARGET static int ISA(atom_string)(const scan_atom *a, const uint8_t *p, int64_t
     case ATOM_IN: {
         /* heads of at most 8 bytes are compared as one word: the padding makes the load safe */
         uint64_t head = hpckit_load8(p);
+        int found = 0;
         if (n < 8) head &= n ? ~0ull >> (64 - 8 * n) : 0;
+        if (n <= 8) { /* no branch for each: which of them it is cannot be foreseen */
+            for (int32_t i = 0; i < a->set_size; i++) found |= !((uint64_t)(a->set[i].length ^ n) | (a->set[i].head ^ head));
+            return found;
+        }
         for (int32_t i = 0; i < a->set_size; i++)
-            if (a->set[i].length == n && a->set[i].head == head && (n <= 8 || memcmp(p, a->set[i].bytes, (size_t)n) == 0)) return 1;
+            if (a->set[i].length == n && a->set[i].head == head && memcmp(p, a->set[i].bytes, (size_t)n) == 0) return 1;
         return 0;
     }
     case ATOM_PREFIX: return n >= a->set[0].length && memcmp(p, a->set[0].bytes, (size_t)a->set[0].length) == 0;
@@ -22,6 +27,10 @@ TARGET static int ISA(atom_holds)(scan_state *s, const scan_atom *a, int32_t i) 
     int64_t n, number = 0;
     double value = 0;
     const uint8_t *p;
+    if (a->plain) {
+        int64_t at = field_at(c->field, i);
+        if (!(s->flags[at] & ~FLAG_QUOTED)) return ISA(atom_string)(a, s->chunk.record[i] + s->start[at], s->length[at]) ^ a->negate;
+    }
     int null = column_is_null(s, c, i);
     if (a->kind == ATOM_IS_NULL) return null ^ a->negate;
     if (null) return 0;
