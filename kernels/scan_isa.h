@@ -1,4 +1,7 @@
-/* The scan once for each instruction set, and the choice among them when the process starts. */
+/* The scan once for each instruction set, and the choice among them when the process starts.
+ *
+ * mask64(p, c): a bit for each of the bytes p[0..63] that equals c. nth_bit(m, n): the n-th of the bits of m, from 0.
+ */
 #ifndef HPCKIT_SCAN_ISA_H
 #define HPCKIT_SCAN_ISA_H
 
@@ -27,6 +30,10 @@ static inline uint64_t mask64_sse2(const uint8_t *p, uint8_t c) {
         m |= (uint64_t)(uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), wanted)) << (16 * i);
     return m;
 }
+static inline uint64_t nth_bit_sse2(uint64_t m, int32_t n) {
+    for (; n > 0; n--) m &= m - 1;
+    return m & (0 - m);
+}
 #include "scan_all.h"
 COUNT_BYTE
 #undef ISA
@@ -40,6 +47,7 @@ TARGET static inline uint64_t mask64_avx2(const uint8_t *p, uint8_t c) {
     uint32_t high = (uint32_t)_mm256_movemask_epi8(_mm256_cmpeq_epi8(_mm256_loadu_si256((const __m256i *)(p + 32)), wanted));
     return low | (uint64_t)high << 32;
 }
+TARGET static inline uint64_t nth_bit_avx2(uint64_t m, int32_t n) { return _pdep_u64(1ull << n, m); }
 #include "scan_all.h"
 COUNT_BYTE
 #undef ISA
@@ -50,6 +58,7 @@ COUNT_BYTE
 TARGET static inline uint64_t mask64_avx512(const uint8_t *p, uint8_t c) {
     return _mm512_cmpeq_epi8_mask(_mm512_loadu_si512((const void *)p), _mm512_set1_epi8((char)c));
 }
+TARGET static inline uint64_t nth_bit_avx512(uint64_t m, int32_t n) { return _pdep_u64(1ull << n, m); }
 #include "scan_all.h"
 COUNT_BYTE
 #undef ISA
@@ -82,6 +91,10 @@ static inline uint64_t mask64_swar(const uint8_t *p, uint8_t c) {
         m |= ((zero >> 7) * 0x0102040810204080ull >> 56) << (8 * i);
     }
     return m;
+}
+static inline uint64_t nth_bit_swar(uint64_t m, int32_t n) {
+    for (; n > 0; n--) m &= m - 1;
+    return m & (0 - m);
 }
 #include "scan_all.h"
 COUNT_BYTE

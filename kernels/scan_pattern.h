@@ -193,17 +193,31 @@ static inline void ISA(note_range)(const ISA(cursor) *c, int32_t i, const uint8_
     c->length[i] = (int32_t)(to - from);
 }
 
+/* Fields that each end at the same byte. Those in front that nobody asks for are passed in one go. */
 TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
     const ISA(cursor) c = ISA(cursor_of)(s, step, &step->literal[0], at, active);
     const uint8_t byte = step->literal[0].bytes[0];
     const int32_t fields = step->skip;
     const uint64_t asked = step->kept;
+    const int32_t first = asked && __builtin_ctzll(asked) < fields ? __builtin_ctzll(asked) : asked ? 0 : fields;
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
         const int32_t i = active[k];
-        int32_t f = 0;
+        int32_t f = first, passed = 0;
         const uint8_t *p = at[i], *base = p, *end = c.line_end[i], *record = c.record[i];
         uint64_t m = ISA(mask64)(base, byte);
+        for (int32_t in_word; passed < first; passed += in_word) {
+            in_word = __builtin_popcountll(m);
+            if (passed + in_word >= first) {
+                int32_t place = __builtin_ctzll(ISA(nth_bit)(m, first - passed - 1));
+                p = base + place + 1;
+                m &= ~1ull << place;
+                break;
+            }
+            if (base + 64 >= end) { f = -1; break; }
+            m = ISA(mask64)(base += 64, byte);
+        }
+        if (f < 0 || p > end) continue;
         for (; f < fields; f++) {
             while (!m && base + 64 < end) m = ISA(mask64)(base += 64, byte);
             const uint8_t *q = m ? base + __builtin_ctzll(m) : end;
