@@ -82,7 +82,7 @@ typedef struct { const uint8_t *bytes; int64_t length; uint64_t head; } scan_byt
 /* One comparison of a field with constants; `column` tells how the field is read. */
 typedef struct {
     int32_t kind, op, negate;
-    int32_t plain; /* of a string that no token makes NULL */
+    int32_t plain; /* IN of a string that no token makes NULL */
     scan_column *column;
     int64_t value;
     double number;

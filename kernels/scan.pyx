@@ -448,8 +448,7 @@ cdef class Scanner:
         target.kind = ATOM_KINDS[kind]
         target.op = OPS[op] if op else 0
         target.negate = negate
-        target.plain = (kind in ("in", "prefix", "suffix", "contains") and column.field >= 0 and not column.null_count
-                        and not column.byte_array)
+        target.plain = kind == "in" and column.field >= 0 and not column.null_count and not column.byte_array
         if kind in ("int", "time"):
             target.value = value
         elif kind == "float":

@@ -1,23 +1,27 @@
 /* Predicates on the raw bytes of a record, once for each instruction set. */
 
-TARGET static int ISA(atom_string)(const scan_atom *a, const uint8_t *p, int64_t n) {
-    switch (a->kind) {
-    case ATOM_IN: {
-        /* heads of at most 8 bytes are compared as one word: the padding makes the load safe */
-        uint64_t head = hpckit_load8(p);
+/* Whether the n bytes at p are one of the atom's constants; 8 bytes can be read from p on. */
+TARGET static inline int ISA(atom_in)(const scan_atom *a, const uint8_t *p, int64_t n) {
+    const scan_bytes *set = a->set, *end = set + a->set_size;
+    uint64_t head = hpckit_load8(p);
+    if (n < 8) head &= n ? ~0ull >> (64 - 8 * n) : 0;
+    if (n <= 8) { /* no branch for each: which of them it is cannot be foreseen */
         int found = 0;
-        if (n < 8) head &= n ? ~0ull >> (64 - 8 * n) : 0;
-        if (n <= 8) { /* no branch for each: which of them it is cannot be foreseen */
-            for (int32_t i = 0; i < a->set_size; i++) found |= !((uint64_t)(a->set[i].length ^ n) | (a->set[i].head ^ head));
-            return found;
-        }
-        for (int32_t i = 0; i < a->set_size; i++)
-            if (a->set[i].length == n && a->set[i].head == head && memcmp(p, a->set[i].bytes, (size_t)n) == 0) return 1;
-        return 0;
+        for (; set < end; set++) found |= !((uint64_t)(set->length ^ n) | (set->head ^ head));
+        return found;
     }
-    case ATOM_PREFIX: return n >= a->set[0].length && memcmp(p, a->set[0].bytes, (size_t)a->set[0].length) == 0;
-    case ATOM_SUFFIX: return n >= a->set[0].length && memcmp(p + n - a->set[0].length, a->set[0].bytes, (size_t)a->set[0].length) == 0;
-    default: return ISA(find_bytes)(p, p + n, a->set[0].bytes, a->set[0].length) != NULL;
+    for (; set < end; set++)
+        if (set->length == n && set->head == head && memcmp(p, set->bytes, (size_t)n) == 0) return 1;
+    return 0;
+}
+
+TARGET static int ISA(atom_string)(const scan_atom *a, const uint8_t *p, int64_t n) {
+    const scan_bytes *wanted = a->set;
+    switch (a->kind) {
+    case ATOM_IN: return ISA(atom_in)(a, p, n);
+    case ATOM_PREFIX: return n >= wanted->length && memcmp(p, wanted->bytes, (size_t)wanted->length) == 0;
+    case ATOM_SUFFIX: return n >= wanted->length && memcmp(p + n - wanted->length, wanted->bytes, (size_t)wanted->length) == 0;
+    default: return ISA(find_bytes)(p, p + n, wanted->bytes, wanted->length) != NULL;
     }
 }
 
@@ -27,10 +31,6 @@ TARGET static int ISA(atom_holds)(scan_state *s, const scan_atom *a, int32_t i) 
     int64_t n, number = 0;
     double value = 0;
     const uint8_t *p;
-    if (a->plain) {
-        int64_t at = field_at(c->field, i);
-        if (!(s->flags[at] & ~FLAG_QUOTED)) return ISA(atom_string)(a, s->chunk.record[i] + s->start[at], s->length[at]) ^ a->negate;
-    }
     int null = column_is_null(s, c, i);
     if (a->kind == ATOM_IS_NULL) return null ^ a->negate;
     if (null) return 0;
@@ -47,6 +47,20 @@ TARGET static int ISA(atom_holds)(scan_state *s, const scan_atom *a, int32_t i) 
     return ISA(atom_string)(a, p, n) ^ a->negate;
 }
 
+/* Keep those of the records left[0..n) that satisfy the atom; returns how many. */
+TARGET static int32_t ISA(keep_holding)(scan_state *s, const scan_atom *a, int32_t *left, int32_t n) {
+    const int64_t row = a->plain ? field_at(a->column->field, 0) : 0;
+    int32_t kept = 0;
+    for (int32_t k = 0; k < n; k++) {
+        const int32_t i = left[k];
+        left[kept] = i;
+        if (a->plain && !(s->flags[row + i] & ~FLAG_QUOTED))
+            kept += ISA(atom_in)(a, s->chunk.record[i] + s->start[row + i], s->length[row + i]) ^ a->negate;
+        else kept += ISA(atom_holds)(s, a, i) > 0;
+    }
+    return kept;
+}
+
 /* Which of the records that are good some statement wants: their numbers, ascending, into chosen; returns how many. */
 TARGET static int32_t ISA(choose)(scan_state *s, int32_t *chosen) {
     const int32_t *reason = s->chunk.reason;
@@ -59,15 +73,7 @@ TARGET static int32_t ISA(choose)(scan_state *s, int32_t *chosen) {
             left[m] = i;
             m += reason[i] == GOOD && !wanted[i];
         }
-        for (; a < s->term_stop[t]; a++) {
-            int32_t kept = 0;
-            for (int32_t k = 0; k < m; k++) {
-                int32_t i = left[k];
-                left[kept] = i;
-                kept += ISA(atom_holds)(s, &s->atoms[a], i) > 0;
-            }
-            m = kept;
-        }
+        for (; a < s->term_stop[t]; a++) m = ISA(keep_holding)(s, &s->atoms[a], left, m);
         for (int32_t k = 0; k < m; k++) wanted[left[k]] = 1;
     }
     for (int32_t i = 0; i < count; i++) {
