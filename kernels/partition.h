@@ -11,7 +11,8 @@
 #endif
 
 #define PARTITION_BLOCK 1024 /* words encoded ahead of their use, in the first cache */
-#define PARTITION_LINE 64    /* bytes of a cache line */
+#define PARTITION_ROOM 256   /* bytes put together for a bucket before they are written: four cache lines */
+#define PARTITION_LANES 4    /* counters of a bucket */
 
 enum { KIND_UNSIGNED, KIND_SIGNED, KIND_FLOAT, KIND_TIME };
 
@@ -158,16 +159,38 @@ static void classify_words(const classifier *c, const uint64_t *w, int64_t n, ui
     PARTITION_CHOOSE(classify_words, c, w, n, ids);
 }
 
-/* A whole cache line to memory, past the caches where the machine can: nothing reads it before it is sent. */
-static inline void put_line(void *to, const void *line) {
+/* How many words go to each bucket: n < 2^32 ids into PARTITION_LANES counters a bucket, for an increment that follows
+ * one of the same counter waits for it. counts[lane * buckets + b] += words. */
+static void count_ids(const uint16_t *ids, int64_t n, int64_t buckets, uint32_t *counts) {
+    uint32_t *second = counts + buckets, *third = second + buckets, *fourth = third + buckets;
+    int64_t i = 0;
+    for (; i + PARTITION_LANES <= n; i += PARTITION_LANES) {
+        counts[ids[i]]++;
+        second[ids[i + 1]]++;
+        third[ids[i + 2]]++;
+        fourth[ids[i + 3]]++;
+    }
+    for (; i < n; i++) counts[ids[i]]++;
+}
+
+/* Whole cache lines to memory, past the caches where the machine can: nothing reads them before they are sent. */
+static inline void put_lines_base(void *to, const void *lines) {
 #if defined(__SSE2__)
-    const __m128i *from = (const __m128i *)line;
+    const __m128i *from = (const __m128i *)lines;
     __m128i *out = (__m128i *)to;
-    for (int i = 0; i < PARTITION_LINE / 16; i++) _mm_stream_si128(out + i, _mm_load_si128(from + i));
+    for (int i = 0; i < PARTITION_ROOM / 16; i++) _mm_stream_si128(out + i, _mm_load_si128(from + i));
 #else
-    memcpy(to, line, PARTITION_LINE);
+    memcpy(to, lines, PARTITION_ROOM);
 #endif
 }
+
+#if defined(__x86_64__)
+PARTITION_WIDE static inline void put_lines_wide(void *to, const void *lines) {
+    const __m512i *from = (const __m512i *)lines;
+    __m512i *out = (__m512i *)to;
+    for (int i = 0; i < PARTITION_ROOM / 64; i++) _mm512_stream_si512(out + i, _mm512_load_si512(from + i));
+}
+#endif
 
 static inline void lines_done(void) {
 #if defined(__SSE2__)
@@ -175,41 +198,64 @@ static inline void lines_done(void) {
 #endif
 }
 
-/* Words to their buckets: next[b] is the place of the bucket's next word in `to`; buckets begin at a multiple of a line.
- * Without `from` the words are the numbers of the rows, from `first` on. */
-#define PARTITION_SCATTER(bits, word) \
-    static void scatter_##bits(const word *restrict from, word first, int64_t n, int kind, const uint16_t *restrict ids, \
-                               int64_t *restrict next, word *restrict to, word *restrict lines) { \
-        enum { PER_LINE = PARTITION_LINE / sizeof(word) }; \
+/* Words to their buckets: next[b] is the place of the bucket's next word in `to`; buckets begin at a multiple of
+ * PARTITION_ROOM bytes, which is what is put together before it is written. Without `ids` the classifier tells the
+ * bucket; without `from` the words are the numbers of the rows, from `first` on. What is written are the words, or the
+ * values as they are if `plain` (there has to be a `from`). */
+#define PARTITION_SCATTER(bits, word, isa, target) \
+    target static void scatter_##bits##isa(const word *restrict from, word first, int64_t n, int kind, \
+                                           int plain, const uint16_t *ids, const classifier *c, \
+                                           int64_t *restrict next, word *restrict to, word *restrict lines) { \
+        enum { PER_ROOM = PARTITION_ROOM / sizeof(word) }; \
         word block[PARTITION_BLOCK]; \
+        uint64_t words[PARTITION_BLOCK]; \
+        uint16_t found[PARTITION_BLOCK]; \
         for (int64_t start = 0; start < n; start += PARTITION_BLOCK) { \
-            int64_t m = n - start < PARTITION_BLOCK ? n - start : PARTITION_BLOCK; \
-            if (from) \
-                encode_##bits(from + start, m, kind, block); \
-            else \
+            const int64_t m = n - start < PARTITION_BLOCK ? n - start : PARTITION_BLOCK; \
+            const uint16_t *id = ids ? ids + start : found; \
+            const word *row = plain ? from + start : block; \
+            if (from && !plain) \
+                encode_##bits##isa(from + start, m, kind, block); \
+            else if (!from) \
                 for (int64_t i = 0; i < m; i++) block[i] = first + (word)(start + i); \
+            if (!ids) { \
+                encode_wide_##bits##isa(row, m, plain ? kind : KIND_UNSIGNED, words); \
+                classify_words##isa(c, words, m, found); \
+            } \
             for (int64_t i = 0; i < m; i++) { \
-                uint32_t b = ids[start + i]; \
-                int64_t at = next[b]++; \
-                word *line = lines + (int64_t)b * PER_LINE; \
-                line[at % PER_LINE] = block[i]; \
-                if (at % PER_LINE == PER_LINE - 1) put_line(to + at - (PER_LINE - 1), line); \
+                const uint32_t b = id[i]; \
+                const int64_t at = next[b]++; \
+                word *line = lines + (int64_t)b * PER_ROOM; \
+                line[at % PER_ROOM] = row[i]; \
+                if (__builtin_expect(at % PER_ROOM == PER_ROOM - 1, 0)) put_lines##isa(to + at - (PER_ROOM - 1), line); \
             } \
         } \
-    } \
-    static void scatter_rest_##bits(int64_t buckets, const int64_t *next, word *to, const word *lines) { \
-        enum { PER_LINE = PARTITION_LINE / sizeof(word) }; \
-        for (int64_t b = 0; b < buckets; b++) { \
-            int64_t rest = next[b] % PER_LINE; \
-            if (!rest) continue; \
-            memcpy(to + next[b] - rest, lines + b * PER_LINE, (size_t)rest * sizeof(word)); \
-            memset(to + next[b], 0, (size_t)(PER_LINE - rest) * sizeof(word)); \
-        } \
-        lines_done(); \
     }
 
-PARTITION_SCATTER(64, uint64_t)
-PARTITION_SCATTER(32, uint32_t)
+#define PARTITION_SCATTER_REST(bits, word) \
+    static void scatter_rest_##bits(int64_t buckets, const int64_t *next, word *to, const word *lines) { \
+        enum { PER_ROOM = PARTITION_ROOM / sizeof(word) }; \
+        for (int64_t b = 0; b < buckets; b++) { \
+            int64_t rest = next[b] % PER_ROOM; \
+            if (!rest) continue; \
+            memcpy(to + next[b] - rest, lines + b * PER_ROOM, (size_t)rest * sizeof(word)); \
+            memset(to + next[b], 0, (size_t)(PER_ROOM - rest) * sizeof(word)); \
+        } \
+        lines_done(); \
+    } \
+    static void scatter_##bits(const word *from, word first, int64_t n, int kind, int plain, const uint16_t *ids, \
+                               const classifier *c, int64_t *next, word *to, word *lines) { \
+        PARTITION_CHOOSE(scatter_##bits, from, first, n, kind, plain, ids, c, next, to, lines); \
+    }
+
+PARTITION_SCATTER(64, uint64_t, _base, )
+PARTITION_SCATTER(32, uint32_t, _base, )
+#if defined(__x86_64__)
+PARTITION_SCATTER(64, uint64_t, _wide, PARTITION_WIDE)
+PARTITION_SCATTER(32, uint32_t, _wide, PARTITION_WIDE)
+#endif
+PARTITION_SCATTER_REST(64, uint64_t)
+PARTITION_SCATTER_REST(32, uint32_t)
 
 /* Rows of any width: they go straight to their places. */
 static void scatter_bytes(const uint8_t *restrict from, int64_t n, int64_t width, const uint16_t *restrict ids,

@@ -18,7 +18,7 @@ EXTREMES = [0, 1, 2, (1 << 63) - 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1]
 def classified(words: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     c = splitters.Classifier(bounds)
     ids, counts = np.empty(len(words), np.uint16), np.zeros(c.buckets, np.int64)
-    partition.classify(words, keys.UNSIGNED, c.low, c.shift, c.steps, c.table, c.splitters, c.buckets, ids, counts)
+    partition.classify(words, keys.UNSIGNED, *c.rule, ids, counts)
     return ids, counts
 
 
@@ -39,19 +39,19 @@ def test_many_buckets_of_real_keys(dtype: str, shape: str) -> None:
     chosen = np.unique(words[::7])
     c = splitters.Classifier(chosen)
     ids, counts = np.empty(len(words), np.uint16), np.zeros(c.buckets, np.int64)
-    partition.classify(
-        keys.bits_of(array),
-        keys.kind_of(array.dtype),
-        c.low,
-        c.shift,
-        c.steps,
-        c.table,
-        c.splitters,
-        c.buckets,
-        ids,
-        counts,
-    )
+    partition.classify(keys.bits_of(array), keys.kind_of(array.dtype), *c.rule, ids, counts)
     assert np.array_equal(ids, np.searchsorted(chosen, words, "right")) and counts.sum() == 5000
+    room = -(-counts // 64) * 64
+    starts = np.cumsum(room) - room
+    bits, again = keys.bits_of(array), np.zeros_like(counts)
+    partition.classify(bits, keys.kind_of(array.dtype), *c.rule, None, again)
+    assert np.array_equal(again, counts)
+    narrow = words.astype(bits.dtype)
+    for plain, expected in ((False, narrow), (True, bits)):
+        out = partition.aligned(int(room.sum()) * bits.itemsize, 64).view(bits.dtype)
+        partition.partition(bits, keys.kind_of(array.dtype), *c.rule, starts.copy(), out, plain)
+        found = np.concatenate([out[a : a + n] for a, n in zip(starts, counts, strict=True)])
+        assert np.array_equal(found, expected[np.argsort(ids, kind="stable")])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 15, 16, 17, 4000])
@@ -61,7 +61,7 @@ def test_scatter_keeps_the_order_within_buckets(dtype: type, rows: int) -> None:
     array = chance.integers(0, 1 << 30, rows).astype(dtype)
     ids = chance.integers(0, 7, rows).astype(np.uint16)
     counts = np.bincount(ids, minlength=7)
-    room = -(-counts // 16) * 16
+    room = -(-counts // 64) * 64
     starts = np.cumsum(room) - room
     out = partition.aligned(int(room.sum()) * array.itemsize, 64).view(dtype)
     places = starts.copy()

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpckit._kernels import partition
 from hpckit.sorting import keys, layout, splitters
+from hpckit.sorting.pool import room
 
 if TYPE_CHECKING:
     from hpckit.spmd import Context
@@ -25,9 +26,14 @@ def bucket_count(context: Context, total: int, row_bytes: int, piece_bytes: int)
 class Buckets:
     """Which bucket each row goes to, and where the buckets lie (`placed`)."""
 
-    def __init__(self, context: Context, bits: np.ndarray, kind: int, row_bytes: int, piece_bytes: int) -> None:
-        """From the bits of the keys; a piece has about `piece_bytes`, a row `row_bytes` with its payload.
-        Collective."""
+    def __init__(
+        self, context: Context, bits: np.ndarray, kind: int, row_bytes: int, piece_bytes: int, alone: bool = False
+    ) -> None:
+        """From the bits of the keys; a piece has about `piece_bytes`, a row `row_bytes` with its payload. Collective.
+
+        If the keys are `alone`, without columns that follow them, the bucket of each is found twice and not kept.
+        """
+        self.context = context
         total = context.allreduce(len(bits))
         buckets = bucket_count(context, total, row_bytes, piece_bytes)
         with context.agreed("sampling the keys of a sort"):
@@ -36,20 +42,22 @@ class Buckets:
         c = splitters.choose(context, sample, buckets)
         with context.agreed("assigning rows to buckets"):
             counts = np.zeros(c.buckets, np.int64)
-            self.ids = np.empty(len(bits), np.uint16)
-            partition.classify(bits, kind, c.low, c.shift, c.steps, c.table, c.splitters, c.buckets, self.ids, counts)
+            self.ids = None if alone else room(context, len(bits), np.dtype(np.uint16))
+            partition.classify(bits, kind, *c.rule, self.ids, counts)
+        self.rule = c.rule
         self.placed = layout.place(context, counts, c.constant, row_bytes)
 
     def room(self, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
         """A buffer for a column of this dtype and row shape. Local."""
-        row_bytes = dtype.itemsize * int(np.prod(shape, dtype=np.int64))
-        data = partition.aligned(self.placed.rows * row_bytes, partition.LINE_BYTES)
-        return data.view(dtype).reshape(self.placed.rows, *shape)
+        return room(self.context, self.placed.rows, dtype, shape)
 
-    def scatter(self, bits: np.ndarray, kind: int) -> np.ndarray:
-        """The words of all rows in their buckets. Local."""
-        words = self.room(bits.dtype)
-        partition.scatter(bits, kind, self.ids, self.placed.starts.copy(), words)
+    def scatter(self, bits: np.ndarray, kind: int, plain: bool = False) -> np.ndarray:
+        """The words of all rows in their buckets, or if `plain` their bits as they are (keys alone only). Local."""
+        words, places = self.room(bits.dtype), self.placed.starts.copy()
+        if self.ids is None:
+            partition.partition(bits, kind, *self.rule, places, words, plain)
+        else:
+            partition.scatter(bits, kind, self.ids, places, words)
         return words
 
     def scatter_numbers(self, first: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpckit.sorting.layout import GROUP, Pieces
+from hpckit.sorting.pool import room
 from hpckit.spmd.arrays import Exchange, exchange
 
 if TYPE_CHECKING:
@@ -55,9 +56,9 @@ def deliver(context: Context, pieces: Pieces, columns: list[np.ndarray], rounds:
         mine = slice(*edges[here][k : k + 2])
         starts = came[:, mine, 0].copy()
         plans = [_Messages(came[s, mine, 0], came[s, mine, 1]) for s in range(context.size)]
-        room = sum(plan.rows for s, plan in enumerate(plans) if s != here)
-        if room > len(staging[0]):
-            staging = [np.empty((room + room // 4, *column.shape[1:]), column.dtype) for column in columns]
+        most = sum(plan.rows for s, plan in enumerate(plans) if s != here)
+        if most > len(staging[0]):
+            staging = [room(context, most + most // 4, column.dtype, column.shape[1:]) for column in columns]
         base = 0
         for s, plan in enumerate(plans):
             if s != here:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpckit._kernels import partition
 from hpckit.partition import block_range
 from hpckit.sorting import splitters
 from hpckit.spmd.arrays import exscan_sums
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hpckit.spmd import Context
 
 ROUND_BYTES = 16 << 20  # what a rank gets in one round, about
-GROUP = 16  # buckets begin at a multiple of this many rows: whole cache lines of 4- and of 8-byte columns
+GROUP = partition.ROOM_BYTES // 4  # buckets begin at a multiple of this many rows, of 4-byte columns and wider ones
 
 SortBucket = Callable[[int, int], np.ndarray]
 

@@ -33,12 +33,15 @@ def sort(context: Context, local: np.ndarray) -> np.ndarray:
     if dtype.itemsize < 4:
         return sort_small(context, local)
     kind = keys.kind_of(dtype)
+    plain = kind == keys.SIGNED  # NumPy sorts them as well as words
     with context.phase("partition"):
         with context.agreed("reading the keys of a sort"):
             bits = keys.bits_of(local)
-        buckets = Buckets(context, bits, kind, dtype.itemsize, PIECE_BYTES)
+        buckets = Buckets(context, bits, kind, dtype.itemsize, PIECE_BYTES, alone=True)
         with context.agreed("partitioning numbers"):
-            words = buckets.scatter(bits, kind)
+            words = buckets.scatter(bits, kind, plain)
+            if plain:
+                words, kind = words.view(f"i{dtype.itemsize}"), keys.UNSIGNED  # nothing to decode
             placed = buckets.placed
             del buckets
         pieces = layout.cut(context, placed, lambda start, stop: _sorted(words[start:stop]))
@@ -62,12 +65,14 @@ def _sorted(words: np.ndarray) -> np.ndarray:
 
 def _place(arrival: Arrival, words: np.ndarray, here: int, kind: int, at: int) -> int:
     """Sort the pieces of one round into words[at:], as values; returns the row behind them."""
+    own, came = keys.bits_of(words), keys.bits_of(arrival.columns[0])
     for i, (size, constant) in enumerate(zip(arrival.sizes, arrival.constant.tolist(), strict=True)):
         piece = words[at : at + size]
-        radix.gather(words, arrival.columns[0], here, arrival.starts[i : i + 1], arrival.counts[i : i + 1], piece)
+        bits = piece.view(own.dtype)
+        radix.gather(own, came, here, arrival.starts[i : i + 1], arrival.counts[i : i + 1], bits)
         if not constant:
             piece.sort()
-        partition.decode(piece, kind)
+        partition.decode(bits, kind)
         at += size
     return at
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 SAMPLES_PER_TARGET = 64  # expected in each round of `find`: it takes about log64(keys) rounds
 CELLS_MAX = 1 << 14  # of a classifier's table: 32 KiB, it stays in the first cache
+CELLS_PER_BUCKET = 16
+ROUNDED_MAX = 2.0  # how much larger than the mean the largest bucket may be for splitters at the edges of cells
 WORD_MAX = (1 << 64) - 1
 
 
@@ -106,25 +108,36 @@ class Classifier:
     and any others at most the steps of a binary search.
     """
 
-    def __init__(self, splitters: np.ndarray) -> None:
-        """From ascending, distinct uint64 splitters; one less than there are buckets."""
+    def __init__(self, splitters: np.ndarray, shift: int | None = None) -> None:
+        """From ascending, distinct uint64 splitters, one less than there are buckets; cells are 2^shift words wide."""
         self.buckets = len(splitters) + 1
-        self.low = int(splitters[0]) if len(splitters) else 0
-        span = (int(splitters[-1]) if len(splitters) else 0) - self.low
-        cells = min(CELLS_MAX, 16 << self.buckets.bit_length())
-        self.shift = max(0, span.bit_length() - (cells.bit_length() - 1))
-        cells = (span >> self.shift) + 1
+        self.shift = cell_shift(splitters) if shift is None else shift
+        first, last = (int(splitters[0]), int(splitters[-1])) if len(splitters) else (0, 0)
+        self.low = max(0, first - (1 << self.shift))  # so that no splitter is within the first cell if it can be
+        cells = ((last - self.low) >> self.shift) + 1
         starts = (np.arange(cells, dtype=np.uint64) << np.uint64(self.shift)) + np.uint64(self.low)
-        first = np.searchsorted(splitters, starts, "right")
-        first[0] = 0  # this cell takes all smaller words as well
-        last = np.searchsorted(splitters, starts[1:] - np.uint64(1), "right")
-        within = np.append(last, len(splitters)) - first
+        before = np.searchsorted(splitters, starts, "right")
+        before[0] = 0  # this cell takes all smaller words as well
+        after = np.searchsorted(splitters, starts[1:] - np.uint64(1), "right")
+        within = np.append(after, len(splitters)) - before
         self.steps = int(within.max()).bit_length()
-        self.table = np.append(first, 0).astype(np.uint16)  # the last is padding
+        self.table = np.append(before, 0).astype(np.uint16)  # the last is padding
         self.splitters = np.append(splitters, np.full(1 << self.steps, WORD_MAX, np.uint64))
         alone = np.zeros(self.buckets, bool)
         alone[1:-1] = splitters[:-1] + np.uint64(1) == splitters[1:]
         self.constant = alone  # of each bucket, whether it holds one word only
+
+    @property
+    def rule(self) -> tuple[int, int, int, np.ndarray, np.ndarray, int]:
+        """What the kernels take."""
+        return self.low, self.shift, self.steps, self.table, self.splitters, self.buckets
+
+
+def cell_shift(splitters: np.ndarray) -> int:
+    """Cells of 2^this words make a table of at most CELLS_MAX (and a few) between the outer splitters. Local."""
+    span = int(splitters[-1] - splitters[0]) if len(splitters) else 0
+    cells = min(CELLS_MAX, CELLS_PER_BUCKET << len(splitters).bit_length())
+    return max(0, span.bit_length() - (cells.bit_length() - 1))
 
 
 def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
@@ -138,4 +151,22 @@ def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
     picked = words[np.arange(1, buckets) * len(words) // buckets]
     values, times = np.unique(picked, return_counts=True)
     heavy = values[(times > 1) & (values < WORD_MAX)] + np.uint64(1)
-    return Classifier(np.unique(np.concatenate([values, heavy])))
+    if len(heavy) or not len(values):
+        return Classifier(np.unique(np.concatenate([values, heavy])))
+    shift = cell_shift(values)
+    rounded = _rounded(values, shift)
+    sizes = np.diff(np.searchsorted(words, rounded), prepend=0, append=len(words))
+    fair = len(rounded) and sizes.max() * buckets <= ROUNDED_MAX * len(words)
+    return Classifier(rounded if fair else values, shift)
+
+
+def _rounded(splitters: np.ndarray, shift: int) -> np.ndarray:
+    """Splitters moved up to the next cell's beginning, so that the table alone finds a word's bucket. Local.
+
+    Empty where two of them, or the end of the range of words, are less than a cell apart.
+    """
+    cell = np.uint64(1 << shift)
+    if int(splitters[-1]) + (1 << shift) > WORD_MAX:
+        return splitters[:0]
+    rounded = (splitters + (cell - np.uint64(1))) >> np.uint64(shift) << np.uint64(shift)
+    return rounded if (rounded[1:] > rounded[:-1]).all() else splitters[:0]
