@@ -37,7 +37,8 @@ typedef struct { uint64_t head, mask; uint8_t bytes[SCAN_LITERAL_MAX]; int32_t l
 
 typedef struct {
     int32_t kind, field, skip;
-    int32_t min_width;   /* FIELD: search for its end from here on */
+    int32_t wide;        /* RUN: which of its first 64 fields has a least width; -1: none */
+    int32_t min_width;   /* FIELD, and that field of a RUN: search for its end from here on */
     int32_t fixed_width; /* FIELD: exactly this wide, if > 0 */
     int32_t or_end;      /* FIELD: may also end with the record */
     int32_t blank;       /* FIELD: ends at a blank */

@@ -36,7 +36,7 @@ cdef extern from "scan_isa.h" nogil:
         uint8_t bytes[24]
         int32_t length
     ctypedef struct scan_step:
-        int32_t kind, field, skip, min_width, fixed_width, or_end, blank, alternatives, plain, clears
+        int32_t kind, field, skip, wide, min_width, fixed_width, or_end, blank, alternatives, plain, clears
         uint64_t kept
         scan_literal then
         scan_literal literal[4]
@@ -277,7 +277,8 @@ cdef class Scanner:
         """
         mode          1 pattern, 2 csv, 3 json, 4 logfmt
         programs      lists of steps (kind, field, skip, min_width, fixed_width, or_end, blank, literals[, then]) and
-                      the fields that each may leave out; the first program that fits a record cuts it
+                      the fields that each may leave out; the first program that fits a record cuts it; in a run
+                      skip is its number of fields and fixed_width that of the one with min_width, from 1
         columns       dicts: field, kind, null, time (TimeParser), parts, byte_array
         terms         lists of atoms (kind, op, negate, column dict, value)
         """
@@ -372,7 +373,8 @@ cdef class Scanner:
         target.field = field
         target.skip = skip
         target.min_width = min_width
-        target.fixed_width = fixed_width
+        target.wide = fixed_width - 1 if kind == "run" else -1
+        target.fixed_width = 0 if kind == "run" else fixed_width
         target.or_end = or_end
         target.blank = blank
         if len(literals) > SCAN_ALTERNATIVES_MAX:

@@ -71,6 +71,14 @@ TARGET static const uint8_t *ISA(field_end)(const scan_step *step, const uint8_t
     return best ? best : step->or_end ? end : NULL;
 }
 
+/* Leave out of the mask m of the word at base what is less than `least` bytes behind p. */
+TARGET static inline void ISA(seek)(const uint8_t *p, int32_t least, uint8_t byte, const uint8_t **base, uint64_t *m) {
+    int64_t ahead = p + least - *base;
+    if (ahead < 64) { *m &= ~0ull << ahead; return; }
+    *base += ahead;
+    *m = ISA(mask64)(*base, byte);
+}
+
 /* k fields that each end at the same single byte: one mask serves all that lie within 64 bytes. */
 TARGET static inline const uint8_t *ISA(split_run)(scan_state *s, const scan_step *step, const uint8_t *record,
                                                    const uint8_t *p, const uint8_t *end) {
@@ -79,6 +87,7 @@ TARGET static inline const uint8_t *ISA(split_run)(scan_state *s, const scan_ste
     uint64_t m = ISA(mask64)(base, c);
     int32_t f = step->field;
     for (int32_t k = step->skip; k > 0; k--, f++) {
+        if (f - step->field == step->wide) ISA(seek)(p, step->min_width, c, &base, &m);
         while (!m) {
             base += 64;
             if (base >= end) { scan_fail(s, BAD_FIELD_END, f, p - record); return NULL; }
@@ -193,32 +202,42 @@ static inline void ISA(note_range)(const ISA(cursor) *c, int32_t i, const uint8_
     c->length[i] = (int32_t)(to - from);
 }
 
-/* Fields that each end at the same byte. Those in front that nobody asks for are passed in one go. */
+/* Pass `count` fields that end at `byte`: *p moves behind them, *m loses the bits of what was passed. 0: the line ends. */
+TARGET static inline int ISA(pass_fields)(int32_t count, uint8_t byte, const uint8_t **p, const uint8_t **base, uint64_t *m,
+                                          const uint8_t *end) {
+    int32_t in_word = __builtin_popcountll(*m);
+    while (in_word < count) {
+        if (*base + 64 >= end) return 0;
+        count -= in_word;
+        *m = ISA(mask64)(*base += 64, byte);
+        in_word = __builtin_popcountll(*m);
+    }
+    int32_t place = __builtin_ctzll(ISA(nth_bit)(*m, count - 1));
+    *p = *base + place + 1;
+    *m &= ~1ull << place;
+    return *p <= end;
+}
+
+/* Fields that each end at the same byte. Those before the first and behind the last that somebody asks for, or that has a
+ * least width, are passed in one go. */
 TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, const uint8_t **at, int32_t *active, int32_t n) {
     const ISA(cursor) c = ISA(cursor_of)(s, step, &step->literal[0], at, active);
     const uint8_t byte = step->literal[0].bytes[0];
     const int32_t fields = step->skip;
     const uint64_t asked = step->kept;
-    const int32_t first = asked && __builtin_ctzll(asked) < fields ? __builtin_ctzll(asked) : asked ? 0 : fields;
+    const uint64_t watched = asked | (step->wide >= 0 ? 1ull << step->wide : 0);
+    const int32_t first = watched ? __builtin_ctzll(watched) : fields;
+    const int32_t last = !watched || fields > 64 ? fields : 64 - __builtin_clzll(watched);
+    const int32_t wide = step->wide, least = step->min_width;
     int32_t kept = 0;
     for (int32_t k = 0; k < n; k++) {
         const int32_t i = active[k];
-        int32_t f = first, passed = 0;
         const uint8_t *p = at[i], *base = p, *end = c.line_end[i], *record = c.record[i];
         uint64_t m = ISA(mask64)(base, byte);
-        for (int32_t in_word; passed < first; passed += in_word) {
-            in_word = __builtin_popcountll(m);
-            if (passed + in_word >= first) {
-                int32_t place = __builtin_ctzll(ISA(nth_bit)(m, first - passed - 1));
-                p = base + place + 1;
-                m &= ~1ull << place;
-                break;
-            }
-            if (base + 64 >= end) { f = -1; break; }
-            m = ISA(mask64)(base += 64, byte);
-        }
-        if (f < 0 || p > end) continue;
-        for (; f < fields; f++) {
+        int32_t f = first;
+        if (first && !ISA(pass_fields)(first, byte, &p, &base, &m, end)) continue;
+        for (; f < last; f++) {
+            if (f == wide) ISA(seek)(p, least, byte, &base, &m);
             while (!m && base + 64 < end) m = ISA(mask64)(base += 64, byte);
             const uint8_t *q = m ? base + __builtin_ctzll(m) : end;
             if (q >= end) break;
@@ -229,9 +248,9 @@ TARGET static int32_t ISA(run_together)(scan_state *s, const scan_step *step, co
             }
             p = q + 1;
         }
+        if (f < last || (last < fields && !ISA(pass_fields)(fields - last, byte, &p, &base, &m, end))) continue;
         at[i] = p;
-        active[kept] = i;
-        kept += f == fields;
+        active[kept++] = i;
     }
     return kept;
 }

@@ -21,6 +21,9 @@ VALUE_KINDS = {
     FieldType.BOOL: "bool",
 }
 
+RUN_WIDTH_MAX = 40  # the kernel looks this far ahead of a field, and 64 bytes on: less than its buffer's padding
+RUN_FIELDS_MAX = 63  # the kernel tells the field of a least width from the others by a bit of a word
+
 KernelStep = tuple[str, int, int, int, int, bool, bool, tuple[bytes, ...], bytes]
 
 
@@ -30,6 +33,7 @@ class Lowered:
 
     target   OPTIONAL: number of the first step behind the group, counted before any were joined
     run      how many fields in a row it cuts, if each ends at the same byte
+    wide     which of these has a least width, from 1
     then     the literal that is passed right behind it
     """
 
@@ -42,6 +46,7 @@ class Lowered:
     blank: bool = False
     literals: tuple[bytes, ...] = ()
     run: int = 0
+    wide: int = 0
     then: bytes = b""
 
 
@@ -121,9 +126,11 @@ def _join(steps: list[Lowered]) -> list[KernelStep]:
             before.then = step.literals[0]
             if len(joined) > 1 and (i - 1) not in targets and _extends(joined[-2], before):
                 joined[-2].run += 1
+                if before.min_width:
+                    joined[-2].wide, joined[-2].min_width = joined[-2].run, before.min_width
                 joined.pop()
             elif _extends(before, before):
-                before.run = 1
+                before.run, before.wide = 1, int(before.min_width > 0)
             continue
         place[i] = len(joined)
         joined.append(step)
@@ -140,16 +147,20 @@ def _passes(before: Lowered, literal: Lowered) -> bool:
 
 def _extends(run: Lowered, field: Lowered) -> bool:
     """Whether `field` is one more of the fields that `run` cuts: next number, same single byte behind it."""
-    simple = field.kind == "field" and not (field.min_width or field.fixed_width or field.or_end or field.blank)
+    simple = field.kind == "field" and not (field.fixed_width or field.or_end or field.blank)
     single = len(field.literals) == 1 and len(field.literals[0]) == 1 and field.then == field.literals[0]
     if not (simple and single and field.field >= 0):
         return False
-    return run is field or (run.run > 0 and field.literals == run.literals and field.field == run.field + run.run)
+    if run is field:
+        return field.min_width <= RUN_WIDTH_MAX
+    if field.min_width and (run.wide or run.run >= RUN_FIELDS_MAX or field.min_width > RUN_WIDTH_MAX):
+        return False
+    return run.run > 0 and field.literals == run.literals and field.field == run.field + run.run
 
 
 def _finished(step: Lowered, number: int, place: dict[int, int]) -> KernelStep:
     if step.run:
-        return ("run", step.field, step.run, 0, 0, False, False, step.literals, b"")
+        return ("run", step.field, step.run, step.min_width, step.wide, False, False, step.literals, b"")
     skip = place[step.target] - number - 1 if step.kind == "optional" else 0
     how = (step.min_width, step.fixed_width, step.or_end, step.blank, step.literals, step.then)
     return (step.kind, step.field, skip, *how)
