@@ -8,6 +8,7 @@ import itertools
 import os
 import resource
 import signal
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -276,3 +277,18 @@ def test_text_beyond_the_budget_is_the_same(tmp_path: Path, monkeypatch: pytest.
         with pytest.raises(MemoryBudgetError, match="--scratch"):
             sinks.write(world(), spool, tmp_path / "c.jsonl.gz")
         assert len(os.listdir(tmp_path)) == 2
+
+
+def test_blocks_on_their_way_are_held_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A block is up to 128 MiB: what hands it on keeps no second reference to it."""
+    monkeypatch.setattr(blocks, "BLOCK_ROWS_MAX", 100)
+    spool = spool_of(pa.table({"x": pa.array(np.arange(1000.0))}), 3)
+    seen = 0
+    for received in blocks.Regrouping(world(), spool, lambda block: 0):
+        assert received is not None
+        held = weakref.ref(received[1])
+        del received
+        assert held() is None
+        seen += 1
+    spool.close()
+    assert seen == 10

@@ -14,6 +14,8 @@ from hpckit.errors import UserError
 
 def count_nonzero(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """How many elements along `axis` (None: of all) are not zero. Collective."""
+    if x.dtype.kind in "mM":  # a time is not compared with 0
+        return reduce.sum(x.astype(bool), axis, None, keepdims)
     return reduce.sum(x != (b"" if x.dtype.kind == "S" else 0), axis, None, keepdims)
 
 

@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
 BINS_LOG2 = 16
+SMALL = 1 << 12  # values, over all ranks, that are gathered and sorted without looking for candidates
 FEW = 1 << 16  # candidates, over all ranks, that are gathered and sorted
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
 def quantile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
-    """np.quantile to the bit, for q a number or array in 0 … 1: exact, without a sort. Collective.
+    """np.quantile to the bit (of integers: of int64), for q a number or array in 0 … 1: exact, no sort. Collective.
 
     Methods: linear, lower, higher, midpoint, nearest. NaN where there is one among the values. A result without the
     first axis is on every rank; axes behind the first (`axis` >= 1) are one rank's work, and q is one number then.
@@ -75,7 +76,9 @@ def _local(x: DistArray, groups: Groups, q: Any, axis: Any, method: str, keepdim
         if not len(x.local):
             empty = np.quantile(np.zeros(1, x.dtype), q, method=method).dtype  # type: ignore[call-overload]
             return groups.result(np.empty(0, empty))
-        return groups.result(called("quantile", np.quantile, x.local, q, axis=axis, method=method, keepdims=keepdims))
+        # NumPy lets differences of integers overflow
+        local = x.local.astype(np.int64) if x.dtype.kind == "i" and x.dtype.itemsize < 8 else x.local
+        return groups.result(called("quantile", np.quantile, local, q, axis=axis, method=method, keepdims=keepdims))
 
 
 def _of_column(
@@ -110,9 +113,17 @@ def _places(count: int, shares: np.ndarray, method: str) -> np.ndarray:
 
 
 def _between(a: np.ndarray, b: np.ndarray, t: Any) -> np.ndarray:
-    """NumPy's interpolation, operation by operation: from the nearer end, so that t = 0 and 1 give the ends."""
+    """NumPy's interpolation, operation by operation: from the nearer end, so that t = 0 and 1 give the ends.
+
+    Except that NumPy lets the difference of two integers overflow, and then leaves the range of the values.
+    """
     with np.errstate(invalid="ignore", over="ignore"):
-        span = b - a
+        if a.dtype.kind == "i":
+            span = np.subtract(b, a, dtype=np.int64)
+            if (span < 0).any():
+                span = np.where(span < 0, b.astype(np.float64) - a.astype(np.float64), span)
+        else:
+            span = b - a
         found = np.asanyarray(np.add(a, span * t))
         np.subtract(b, span * (1 - t), out=found, where=np.asarray(t) >= 0.5, casting="unsafe", dtype=found.dtype)
     return found
@@ -123,8 +134,13 @@ def order_statistics(context: Context, values: np.ndarray, kind: int, ranks: np.
     with context.agreed("looking at the range of an array"):
         ranges = [kernel.word_range(piece, kind) for piece in words.pieces(values)]
         low, high = min((r[0] for r in ranges), default=(1 << 64) - 1), max((r[1] for r in ranges), default=0)
-    everyone = context.allgather((low, high))
+    everyone = context.allgather((low, high, values.size))
     low, high = min(r[0] for r in everyone), max(r[1] for r in everyone)
+    if sum(r[2] for r in everyone) <= SMALL:
+        with context.agreed("picking words"):
+            here = [_picked(piece, kind, 0, 63, np.ones(2, np.uint8)) for piece in words.pieces(values)]
+            mine = np.concatenate(here) if here else np.empty(0, np.uint64)
+        return np.sort(all_rows(context, mine))[ranks]
     return _select(context, values, kind, ranks, low, high)
 
 

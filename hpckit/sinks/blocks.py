@@ -59,18 +59,24 @@ class Regrouping:
         """Collective at every step. All ranks make the same number of steps."""
         reader = _Rows(self.spool)
         for round_blocks in self._rounds():
-            with self.ctx.agreed("regrouping the rows of the result"):
-                tables, destinations, mine = [self.spool.schema.empty_table()], [], None
-                for block, owners, counts in round_blocks:
-                    count = int(counts[owners == self.ctx.rank].sum())
-                    tables.append(reader.take(count))
-                    destinations.append(np.full(count, self.owner(block), np.int32))
-                    if self.owner(block) == self.ctx.rank:
-                        mine = (block, owners, counts)
-                sent = pa.concat_tables(tables)
-            received = self.ctx.exchange(sent, np.concatenate(destinations))
-            del tables, sent
-            yield (mine[0], _in_order(received, mine[1], mine[2])) if mine is not None else None
+            yield self._exchange(round_blocks, reader)  # kept by whoever asked, and by nobody else: blocks are large
+
+    def _exchange(
+        self, round_blocks: list[tuple[int, np.ndarray, np.ndarray]], reader: _Rows
+    ) -> tuple[int, pa.Table] | None:
+        """Send the rows of some blocks to the blocks' owners; this rank's block, if it owns one. Collective."""
+        with self.ctx.agreed("regrouping the rows of the result"):
+            tables, destinations, mine = [self.spool.schema.empty_table()], [], None
+            for block, owners, counts in round_blocks:
+                count = int(counts[owners == self.ctx.rank].sum())
+                tables.append(reader.take(count))
+                destinations.append(np.full(count, self.owner(block), np.int32))
+                if self.owner(block) == self.ctx.rank:
+                    mine = (block, owners, counts)
+            sent = pa.concat_tables(tables)
+            del tables
+        received = self.ctx.exchange(sent, np.concatenate(destinations))
+        return (mine[0], _in_order(received, mine[1], mine[2])) if mine is not None else None
 
     def _runs(self, block: int) -> tuple[np.ndarray, np.ndarray]:
         """The pieces of a block in canonical order: owners and row counts; neighbours of one owner are joined."""

@@ -84,7 +84,10 @@ def write_one(ctx: Context, spool: Spool, target: Target, path: str, total_bytes
         for received in blocks:
             with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, path):
                 if received is not None and file is not None:
-                    file.write(canonical_batch(received[1]))
+                    batch = canonical_batch(received[1])
+                    del received  # a block is up to 128 MiB: as it came, it goes before it is encoded, …
+                    file.write(batch)
+                    del batch  # … and as it was written, before the next one comes
         with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, path):
             if file is not None:
                 file.close()
@@ -100,14 +103,17 @@ def write_parts(ctx: Context, spool: Spool, target: Target, folder: str, total_b
     for received in blocks:
         with ctx.agreed(f"writing {target.path}"), output_errors(target.path, total_bytes, folder):
             if received is not None:
-                block, table = received
-                _write_part(target, os.path.join(folder, f"part-{block:05d}{target.ending}"), table)
+                path = os.path.join(folder, f"part-{received[0]:05d}{target.ending}")
+                batch = canonical_batch(received[1])
+                del received  # as in write_one
+                _write_part(target, path, batch)
+                del batch
 
 
-def _write_part(target: Target, path: str, table: pa.Table) -> None:
-    file = BlockFile(target.kind, path, table.schema)
+def _write_part(target: Target, path: str, batch: pa.RecordBatch) -> None:
+    file = BlockFile(target.kind, path, batch.schema)
     try:
-        file.write(canonical_batch(table))
+        file.write(batch)
         file.close()
     except BaseException:
         file.abandon()
