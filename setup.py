@@ -17,6 +17,7 @@ KERNELS = {
     ],
     "generate": ["generate_text.h", "generate_access.h", "generate_events.h", "generate_sensors.h"],
     "route": ["route.h"],
+    "content": ["content.h"],
     "textout": ["textout.h", "decimal.h"],
     "group": ["group.h"],
     "exactsum": ["exactsum.h", "exactfold.h"],

@@ -227,7 +227,7 @@ static inline void lines_done(void) {
                 const int64_t at = next[b]++; \
                 word *line = lines + (int64_t)b * PER_ROOM; \
                 line[at % PER_ROOM] = row[i]; \
-                if (__builtin_expect(at % PER_ROOM == PER_ROOM - 1, 0)) put_lines##isa(to + at - (PER_ROOM - 1), line); \
+                if (__builtin_expect(at % PER_ROOM == PER_ROOM - 1, 0)) put_lines##isa(to + at + 1 - PER_ROOM, line); \
             } \
         } \
     }

@@ -10,7 +10,7 @@ import numpy as np
 
 from hpckit.sorting.layout import GROUP, Pieces
 from hpckit.sorting.pool import room
-from hpckit.spmd.arrays import Exchange, exchange
+from hpckit.spmd.arrays import Exchange, Posted, exchange
 
 if TYPE_CHECKING:
     from hpckit.spmd import Context
@@ -36,38 +36,73 @@ def deliver(context: Context, pieces: Pieces, columns: list[np.ndarray], rounds:
     """Send every rank its pieces of the partitioned `columns`, and yield this rank's, round by round, in order.
 
     Collective: every rank takes all rounds. What is yielded lasts until the next round; after round k the rows of all
-    pieces up to that round are not needed any more.
+    pieces up to that round are not needed any more. The next round is under way while one is used, so that no rank
+    waits for another that has a little more to do in one round and less in the next.
     """
-    here, first = context.rank, pieces.first
-    table = np.stack([pieces.starts, pieces.counts], axis=1)
-    came = exchange(context, table, np.diff(first))[0].reshape(context.size, -1, 2)
-    ranks = [slice(a, b) for a, b in zip(first.tolist(), first[1:].tolist(), strict=False)]
-    edges = [np.searchsorted(pieces.round_[part], np.arange(rounds + 1)) for part in ranks]
-    constant = pieces.constant[ranks[here]]
-    staging = [column[:0] for column in columns]
+    plan = _Plan(context, pieces, columns, rounds)
     messages = Exchange(context)
-    for k in range(rounds):
-        leaving: list[list[np.ndarray]] = [[] for _ in ranks]
-        arriving: list[list[np.ndarray]] = [[] for _ in ranks]
-        for r, part in enumerate(ranks):
+    waiting: list[tuple[Posted, Arrival]] = []
+    before: Posted | None = None
+    for k in range(rounds + 1):
+        if k < rounds:
+            leaving, arriving, arrival = plan.round(k)
+            waiting.append((messages.post(leaving, arriving), arrival))
+        if k:
+            posted, arrival = waiting.pop(0)
+            messages.receive(posted)
+            if before:
+                messages.release(before)  # what is yielded is sorted into the place of earlier rounds
+            yield arrival
+            before = posted
+    if before:
+        messages.release(before)
+    messages.finish()
+
+
+class _Plan:
+    """What goes where in which round: every rank has told every other one where its pieces begin."""
+
+    def __init__(self, context: Context, pieces: Pieces, columns: list[np.ndarray], rounds: int) -> None:
+        """Collective."""
+        first = pieces.first
+        table = np.stack([pieces.starts, pieces.counts], axis=1)
+        self.context, self.pieces, self.columns = context, pieces, columns
+        self.came = exchange(context, table, np.diff(first))[0].reshape(context.size, -1, 2)
+        self.ranks = [slice(a, b) for a, b in zip(first.tolist(), first[1:].tolist(), strict=False)]
+        self.edges = [np.searchsorted(pieces.round_[part], np.arange(rounds + 1)) for part in self.ranks]
+        self.staging = [[column[:0] for column in columns] for _ in range(2)]  # rounds take turns
+
+    def round(self, k: int) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]], Arrival]:
+        """By rank what leaves and what arrives in round k, and what the latter will be. Local."""
+        here, pieces, columns = self.context.rank, self.pieces, self.columns
+        leaving: list[list[np.ndarray]] = [[] for _ in self.ranks]
+        arriving: list[list[np.ndarray]] = [[] for _ in self.ranks]
+        for r, part in enumerate(self.ranks):
             if r != here:
-                span = slice(part.start + edges[r][k], part.start + edges[r][k + 1])
+                span = slice(part.start + self.edges[r][k], part.start + self.edges[r][k + 1])
                 leaving[r] = _slices(columns, _Messages(pieces.starts[span], pieces.counts[span]), 0)
-        mine = slice(*edges[here][k : k + 2])
-        starts = came[:, mine, 0].copy()
-        plans = [_Messages(came[s, mine, 0], came[s, mine, 1]) for s in range(context.size)]
-        most = sum(plan.rows for s, plan in enumerate(plans) if s != here)
-        if most > len(staging[0]):
-            staging = [room(context, most + most // 4, column.dtype, column.shape[1:]) for column in columns]
+        mine = slice(*self.edges[here][k : k + 2])
+        starts, counts = self.came[:, mine, 0].copy(), self.came[:, mine, 1]
+        plans = [_Messages(starts[s], counts[s]) for s in range(self.context.size)]
+        staging = self._room(k, sum(plan.rows for s, plan in enumerate(plans) if s != here))
         base = 0
         for s, plan in enumerate(plans):
             if s != here:
                 arriving[s] = _slices(staging, plan, base - plan.begins + plan.bases)
                 starts[s] = plan.places + base
                 base += plan.rows
-        messages.round(leaving, arriving)
-        yield Arrival(staging, np.ascontiguousarray(starts.T), np.ascontiguousarray(came[:, mine, 1].T), constant[mine])
-    messages.finish()
+        constant = pieces.constant[self.ranks[here]][mine]
+        arrival = Arrival(staging, np.ascontiguousarray(starts.T), np.ascontiguousarray(counts.T), constant)
+        return leaving, arriving, arrival
+
+    def _room(self, k: int, rows: int) -> list[np.ndarray]:
+        """Columns for the `rows` rows that arrive in round k. Local."""
+        staging = self.staging[k % 2]
+        if rows > len(staging[0]):
+            self.staging[k % 2] = []  # free them before there are new ones
+            staging = [room(self.context, rows + rows // 4, c.dtype, c.shape[1:]) for c in self.columns]
+            self.staging[k % 2] = staging
+        return staging
 
 
 class _Messages:

@@ -7,11 +7,12 @@ sent at all. Every rank keeps a running hash of what it sent to and had from eac
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpckit._kernels import route
+from hpckit._kernels import content
 from hpckit.errors import InternalError
 from hpckit.spmd.library import MPI
 from hpckit.spmd.transport import COUNT_MAX, alltoall
@@ -30,6 +31,15 @@ def exscan_sums(context: Context, values: np.ndarray) -> np.ndarray:
     return np.zeros_like(before) if context.is_root else before
 
 
+@dataclass
+class Posted:
+    """A round of messages that are under way."""
+
+    receives: list[MPI.Request]
+    sends: list[MPI.Request]
+    into: dict[int, list[np.ndarray]]  # by rank: what arrives
+
+
 class Exchange:
     """An all-to-all of bytes in rounds that the caller lays out. Collective: every rank makes the same rounds."""
 
@@ -44,20 +54,36 @@ class Exchange:
         Collective. Arrays are contiguous, of any type; sender and receiver agree on their sizes, and empty ones make no
         message.
         """
+        posted = self.post(leaving, arriving)
+        self.receive(posted)
+        self.release(posted)
+
+    def post(self, leaving: list[list[np.ndarray]], arriving: list[list[np.ndarray]]) -> Posted:
+        """As `round`, without waiting: arrays of `arriving` are filled once `receive` is back, those of `leaving` may
+        change once `release` is. Rounds are received in the order they were posted in. Collective."""
         here, size, comm = self.context.rank, self.context.size, self.context._comm
         around = [(here + step) % size for step in range(1, size)]  # nobody is everybody's first
         out = {r: [part for array in leaving[r] for part in _parts(array)] for r in around}
         into = {r: [part for array in arriving[r] for part in _parts(array)] for r in around}
-        requests = [comm.Irecv([part, MPI.BYTE], r, TAG) for r in around for part in into[r]]
-        requests += [comm.Isend([part, MPI.BYTE], r, TAG) for r in around for part in out[r]]
+        receives = [comm.Irecv([part, MPI.BYTE], r, TAG) for r in around for part in into[r]]
+        sends = [comm.Isend([part, MPI.BYTE], r, TAG) for r in around for part in out[r]]
         for r in around:
             _fold(self.sent[r], out[r])
-        if requests:
-            MPI.Request.Waitall(requests)
-        for r in around:
-            _fold(self.received[r], into[r])
-        sent = [part for r in around for part in out[r]]
-        self.context.count(bytes=sum(map(len, sent)), messages=len(sent))
+        sizes = [len(part) for r in around for part in out[r]]
+        self.context.count(bytes=sum(sizes), messages=len(sizes))
+        return Posted(receives, sends, into)
+
+    def receive(self, posted: Posted) -> None:
+        """Wait until all of a round has arrived. Local."""
+        if posted.receives:
+            MPI.Request.Waitall(posted.receives)
+        for r, parts in posted.into.items():
+            _fold(self.received[r], parts)
+
+    def release(self, posted: Posted) -> None:
+        """Wait until what a round sends is not needed here any more. Local."""
+        if posted.sends:
+            MPI.Request.Waitall(posted.sends)
 
     def finish(self) -> None:
         """InternalError on every rank unless all arrived as it was sent. Collective."""
@@ -118,4 +144,4 @@ def _fold(state: np.ndarray, parts: list[np.ndarray]) -> None:
     """Take messages into the (bytes, hash) of what came before them."""
     for data in parts:
         state[0] += np.uint64(len(data))
-        state[1] = route.hash_bytes(data, int(state[1]))
+        state[1] = content.hash_bytes(data, int(state[1]))
