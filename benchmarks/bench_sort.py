@@ -216,9 +216,9 @@ def markdown(report: dict[str, Any], names: list[str]) -> str:
     versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines += [
         "",
-        f"Median (least; first of the process) of {report['repeats']} sorts after the first. hpckit keeps memory between "
-        "sorts, and NumPy copies into one array that it keeps and sorts that, so both pay for fresh memory in the first "
-        f"only. hpckit on {RANKS} ranks unless it says one, NumPy on one core, "
+        f"Median (least; first of the process) of {report['repeats']} sorts after the first. hpckit keeps memory from "
+        "one sort for the next, and NumPy copies into one array that it keeps and sorts that, so only their first pays "
+        f"for fresh memory. hpckit on {RANKS} ranks unless it says one, NumPy on one core, "
         f"the others {RANKS} threads. Memory: peak resident of all processes, input included.",
         f"{about['cpu']}, {about['cores']} cores, {about['system']}; Python {about['python']}, {versions}.",
     ]
