@@ -159,3 +159,18 @@ def test_gather_is_refused_above_the_budget(monkeypatch: pytest.MonkeyPatch) -> 
     assert len(A.zeros(125).gather()) == 125
     with pytest.raises(hk.UserError, match=r"shape \(126,\).*1008 B on a rank, whose memory budget is 1000 B.*slice"):
         A.zeros(126).gather()
+
+
+def test_a_function_that_drops_indices_is_refused() -> None:
+    with pytest.raises(hk.UserError, match=r"gave shape \(1,\) for a block of shape \(10,\)"):
+        hk.arrays.from_function(lambda i: i[:1], 10)
+    assert hk.arrays.from_function(lambda i: i[:1], 1).gather().tolist() == [0]
+    assert hk.arrays.from_function(lambda i, j: j, (2, 3)).gather().tolist() == [[0, 1, 2]] * 2
+
+
+@pytest.mark.parametrize(
+    ("bins", "text"), [(0, "bins=0: expected a whole number"), (10**12, "memory budget"), (2.5, "2.5")]
+)
+def test_bins_that_cannot_be(bins: float, text: str) -> None:
+    with pytest.raises(hk.HpckitError, match=text):
+        hk.arrays.histogram(hk.arrays.arange(5), bins=bins)

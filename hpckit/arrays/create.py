@@ -160,6 +160,8 @@ def from_function(
         values = np.asarray(function(*np.ix_(*axes)), dtype)
         kind = checks.supported(values.dtype, "from_function")
         try:
+            if values.shape == (1,) != block and len(block) == 1:
+                raise ValueError  # would be the first of each block: another array at another number of ranks
             local = np.array(np.broadcast_to(values, block), kind)
         except ValueError:
             raise UserError(

@@ -194,7 +194,8 @@ def _mask(x: DistArray, mask: Any) -> np.ndarray:
     """This rank's part of a boolean mask of the first axis, or of the whole shape. Collective for a DistArray."""
     if mask.shape not in ((len(x),), x.shape):
         raise UserError(
-            f"mask of shape {mask.shape} for an array of shape {x.shape}; expected {(len(x),)} or {x.shape}"
+            f"mask of shape {mask.shape} for an array of shape {x.shape}; expected {(len(x),)}"
+            + (f" or {x.shape}" if x.ndim > 1 else "")
         )
     if isinstance(mask, DistArray):
         return to_starts(mask, x.starts).local

@@ -101,6 +101,9 @@ def _edges(x: DistArray, bins: Any, limits: Any) -> np.ndarray:
         )
     if np.ndim(bins):
         return np.asarray(called("histogram", np.histogram_bin_edges, np.empty(0, x.dtype), bins))
+    if not isinstance(bins, int | np.integer) or bins < 1:
+        raise UserError(f"histogram: bins={bins!r}: expected a whole number of at least 1, or the edges of the bins")
+    refuse_above_budget(x.context, 40 * int(bins), f"histogram of {bins} bins")
     if limits is None and len(x):
         values = np.array([min_(x), max_(x)])
         if not np.isfinite(values).all():
