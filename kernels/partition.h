@@ -100,9 +100,11 @@ PARTITION_ENTRY(32, uint32_t)
 
 /* Buckets 0 … buckets-1 by their lower bounds: splitters[b] is the least word of bucket b + 1. table[c] is the bucket of
  * the least word of cell c, cells being 2^shift words wide from `low` on; a cell holds less than 2^steps splitters, and
- * as many words of padding follow the splitters; one entry of padding follows the table. */
+ * as many words of padding follow the splitters; one entry of padding follows the table. Before all that words from
+ * `above` on come down by `skip`, and those below it stay below what becomes of it: a wide gap between two splitters, as
+ * between the floats below and above zero, takes few cells. `low` and `splitters` are given as they are after that. */
 typedef struct {
-    uint64_t low;
+    uint64_t above, skip, low;
     int shift, steps;
     int64_t cells, buckets;
     const uint16_t *table;
@@ -110,6 +112,8 @@ typedef struct {
 } classifier;
 
 static inline uint32_t bucket_of(const classifier *c, uint64_t word, int steps) {
+    const uint64_t most = c->above - c->skip - 1;
+    word = word >= c->above ? word - c->skip : word < most ? word : most;
     uint64_t cell = (word < c->low ? 0 : word - c->low) >> c->shift;
     uint32_t b, last = (uint32_t)(c->buckets - 1);
     cell = cell < (uint64_t)c->cells ? cell : (uint64_t)c->cells - 1;
@@ -137,10 +141,14 @@ static void classify_words_base(const classifier *c, const uint64_t *w, int64_t 
 PARTITION_WIDE static void classify_words_wide(const classifier *c, const uint64_t *w, int64_t n, uint16_t *ids) {
     const __m512i low = _mm512_set1_epi64((int64_t)c->low), last_cell = _mm512_set1_epi64(c->cells - 1);
     const __m256i entry = _mm256_set1_epi32(0xffff), last = _mm256_set1_epi32((int)c->buckets - 1);
+    const __m512i above = _mm512_set1_epi64((int64_t)c->above), skip = _mm512_set1_epi64((int64_t)c->skip);
+    const __m512i most = _mm512_set1_epi64((int64_t)(c->above - c->skip - 1));
     const __m128i shift = _mm_cvtsi32_si128(c->shift);
     int64_t i = 0;
     for (; i + 8 <= n; i += 8) {
-        const __m512i word = _mm512_loadu_si512((const void *)(w + i));
+        const __m512i given = _mm512_loadu_si512((const void *)(w + i));
+        const __m512i word = _mm512_mask_sub_epi64(_mm512_min_epu64(given, most), _mm512_cmpge_epu64_mask(given, above),
+                                                   given, skip);
         const __m512i cell = _mm512_srl_epi64(_mm512_sub_epi64(_mm512_max_epu64(word, low), low), shift);
         __m256i b = _mm512_i64gather_epi32(_mm512_min_epu64(cell, last_cell), (const void *)c->table, 2);
         b = _mm256_and_si256(b, entry);
@@ -218,7 +226,9 @@ static inline void lines_done(void) {
                 encode_##bits##isa(from + start, m, kind, block); \
             else if (!from) \
                 for (int64_t i = 0; i < m; i++) block[i] = first + (word)(start + i); \
-            if (!ids) { \
+            if (!ids && sizeof(word) == sizeof(uint64_t) && !plain) { \
+                classify_words##isa(c, (const uint64_t *)row, m, found); \
+            } else if (!ids) { \
                 encode_wide_##bits##isa(row, m, plain ? kind : KIND_UNSIGNED, words); \
                 classify_words##isa(c, words, m, found); \
             } \

@@ -10,7 +10,7 @@ import numpy as np
 
 cdef extern from "partition.h" nogil:
     ctypedef struct classifier:
-        uint64_t low
+        uint64_t above, skip, low
         int shift, steps
         int64_t cells, buckets
         const uint16_t *table
@@ -67,8 +67,8 @@ def decode(word_t[::1] words, int kind):
             decode_64(&words[0], n, kind)
 
 
-cdef classifier _rule(uint64_t low, int shift, int steps, const uint16_t[::1] table, const uint64_t[::1] splitters,
-                      int64_t buckets) except *:
+cdef classifier _rule(uint64_t above, uint64_t skip, uint64_t low, int shift, int steps, const uint16_t[::1] table,
+                      const uint64_t[::1] splitters, int64_t buckets) except *:
     """The classifier of these parts, which must outlive it (see `classifier`); ValueError if they do not fit.
 
     `table` has an entry more than there are cells, and must not name a bucket that is not there.
@@ -76,18 +76,20 @@ cdef classifier _rule(uint64_t low, int shift, int steps, const uint16_t[::1] ta
     cdef classifier c
     if buckets < 1 or buckets > 65536 or table.shape[0] < 2 or splitters.shape[0] < buckets - 1 + (1 << steps):
         raise ValueError(f"{buckets} buckets, {table.shape[0]} cells, {splitters.shape[0]} padded splitters")
-    c.low, c.shift, c.steps, c.cells, c.buckets = low, shift, steps, table.shape[0] - 1, buckets
+    c.above, c.skip, c.low, c.shift, c.steps = above, skip, low, shift, steps
+    c.cells, c.buckets = table.shape[0] - 1, buckets
     c.table, c.splitters = &table[0], &splitters[0]
     return c
 
 
-def classify(const word_t[::1] values, int kind, uint64_t low, int shift, int steps, const uint16_t[::1] table,
-             const uint64_t[::1] splitters, int64_t buckets, uint16_t[::1] ids, int64_t[::1] counts):
+def classify(const word_t[::1] values, int kind, uint64_t above, uint64_t skip, uint64_t low, int shift, int steps,
+             const uint16_t[::1] table, const uint64_t[::1] splitters, int64_t buckets, uint16_t[::1] ids,
+             int64_t[::1] counts):
     """counts[b] += rows of bucket b, and ids[i] = bucket of values[i], 0 <= id < buckets, unless `ids` is None.
 
-    The classifier is given by its parts, from `low` to `buckets` (see `_rule`).
+    The classifier is given by its parts, from `above` to `buckets` (see `_rule`).
     """
-    cdef classifier c = _rule(low, shift, steps, table, splitters, buckets)
+    cdef classifier c = _rule(above, skip, low, shift, steps, table, splitters, buckets)
     cdef uint64_t block[1024]
     cdef uint16_t found[1024]
     cdef uint16_t *id
@@ -124,10 +126,11 @@ def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t
         _scatter(&values[0], 0, n, kind, &ids[0], NULL, places, out)
 
 
-def partition(const word_t[::1] values, int kind, uint64_t low, int shift, int steps, const uint16_t[::1] table,
-              const uint64_t[::1] splitters, int64_t buckets, int64_t[::1] places, word_t[::1] out, bint plain=False):
+def partition(const word_t[::1] values, int kind, uint64_t above, uint64_t skip, uint64_t low, int shift, int steps,
+              const uint16_t[::1] table, const uint64_t[::1] splitters, int64_t buckets,
+              int64_t[::1] places, word_t[::1] out, bint plain=False):
     """As `scatter`, to the buckets that a classifier finds (see `_rule`); the values as they are if `plain`."""
-    cdef classifier c = _rule(low, shift, steps, table, splitters, buckets)
+    cdef classifier c = _rule(above, skip, low, shift, steps, table, splitters, buckets)
     if places.shape[0] != buckets:
         raise ValueError(f"{buckets} buckets for {places.shape[0]} places")
     if values.shape[0]:

@@ -16,7 +16,8 @@ EXTREMES = [0, 1, 2, (1 << 63) - 1, 1 << 63, (1 << 64) - 2, (1 << 64) - 1]
 
 
 def classified(words: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    c = splitters.Classifier(bounds)
+    gap = splitters.widest_gap(bounds)
+    c = splitters.Classifier(splitters.closer(bounds, gap), gap)
     ids, counts = np.empty(len(words), np.uint16), np.zeros(c.buckets, np.int64)
     partition.classify(words, keys.UNSIGNED, *c.rule, ids, counts)
     return ids, counts
@@ -37,7 +38,8 @@ def test_many_buckets_of_real_keys(dtype: str, shape: str) -> None:
     array = values(dtype, shape, 5000)
     words = keys.encode(array)
     chosen = np.unique(words[::7])
-    c = splitters.Classifier(chosen)
+    gap = splitters.widest_gap(chosen)
+    c = splitters.Classifier(splitters.closer(chosen, gap), gap)
     ids, counts = np.empty(len(words), np.uint16), np.zeros(c.buckets, np.int64)
     partition.classify(keys.bits_of(array), keys.kind_of(array.dtype), *c.rule, ids, counts)
     assert np.array_equal(ids, np.searchsorted(chosen, words, "right")) and counts.sum() == 5000
@@ -133,5 +135,5 @@ def test_refusals() -> None:
         radix.sort_pairs(np.zeros((2, 2), WORD), np.zeros((1, 2), WORD))
     with pytest.raises(ValueError, match="padded splitters"):
         partition.classify(
-            some, 0, 0, 0, 2, places.astype(np.uint16), some[:2], 2, np.zeros(4, np.uint16), np.zeros(2, int)
+            some, 0, 0, 0, 0, 0, 2, places.astype(np.uint16), some[:2], 2, np.zeros(4, np.uint16), np.zeros(2, int)
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hpckit._kernels import partition
 from hpckit.spmd.arrays import exscan_sums
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 SAMPLES_PER_TARGET = 64  # expected in each round of `find`: it takes about log64(keys) rounds
 CELLS_MAX = 1 << 14  # of a classifier's table: 32 KiB, it stays in the first cache
 CELLS_PER_BUCKET = 16
+GAP_SHARE = 32
 ROUNDED_MAX = 2.0  # how much larger than the mean the largest bucket may be for splitters at the edges of cells
 WORD_MAX = (1 << 64) - 1
 
@@ -105,11 +107,13 @@ class Classifier:
 
     A table over equal cells between the first and the last splitter gives the bucket of a cell's least word, and a
     branchless binary search over the few splitters within a cell the rest, so that evenly spread words take one look-up
-    and any others at most the steps of a binary search.
+    and any others at most the steps of a binary search. The widest gap between two splitters takes few cells only.
     """
 
-    def __init__(self, splitters: np.ndarray, shift: int | None = None) -> None:
-        """From ascending, distinct uint64 splitters, one less than there are buckets; cells are 2^shift words wide."""
+    def __init__(self, splitters: np.ndarray, gap: tuple[int, int] = (0, 0), shift: int | None = None) -> None:
+        """From ascending, distinct uint64 splitters, one less than there are buckets, which `gap` (see widest_gap) has
+        brought closer; cells are 2^shift words wide."""
+        self.gap = gap
         self.buckets = len(splitters) + 1
         self.shift = cell_shift(splitters) if shift is None else shift
         first, last = (int(splitters[0]), int(splitters[-1])) if len(splitters) else (0, 0)
@@ -128,9 +132,9 @@ class Classifier:
         self.constant = alone  # of each bucket, whether it holds one word only
 
     @property
-    def rule(self) -> tuple[int, int, int, np.ndarray, np.ndarray, int]:
+    def rule(self) -> tuple[int, int, int, int, int, np.ndarray, np.ndarray, int]:
         """What the kernels take."""
-        return self.low, self.shift, self.steps, self.table, self.splitters, self.buckets
+        return *self.gap, self.low, self.shift, self.steps, self.table, self.splitters, self.buckets
 
 
 def cell_shift(splitters: np.ndarray) -> int:
@@ -138,6 +142,26 @@ def cell_shift(splitters: np.ndarray) -> int:
     span = int(splitters[-1] - splitters[0]) if len(splitters) else 0
     cells = min(CELLS_MAX, CELLS_PER_BUCKET << len(splitters).bit_length())
     return max(0, span.bit_length() - (cells.bit_length() - 1))
+
+
+def widest_gap(splitters: np.ndarray) -> tuple[int, int]:
+    """(above, skip): bring words from `above` on down by `skip`, and no two splitters meet that did not. Local.
+
+    The widest gap between splitters becomes a GAP_SHARE-th of the rest, but at least two words; (0, 0) if it is less.
+    """
+    if len(splitters) < 3:
+        return 0, 0
+    gaps = np.diff(splitters)
+    at = int(gaps.argmax())
+    rest = int(splitters[-1] - splitters[0]) - int(gaps[at])
+    skip = int(gaps[at]) - max(2, rest // GAP_SHARE)
+    return (int(splitters[at + 1]), skip) if skip > 0 else (0, 0)
+
+
+def closer(words: np.ndarray, gap: tuple[int, int]) -> np.ndarray:
+    """What becomes of ascending words outside the gap. Local."""
+    above, skip = gap
+    return words - np.where(words >= np.uint64(above), np.uint64(skip), np.uint64(0))
 
 
 def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
@@ -151,13 +175,18 @@ def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
     picked = words[np.arange(1, buckets) * len(words) // buckets]
     values, times = np.unique(picked, return_counts=True)
     heavy = values[(times > 1) & (values < WORD_MAX)] + np.uint64(1)
-    if len(heavy) or not len(values):
-        return Classifier(np.unique(np.concatenate([values, heavy])))
+    values = np.unique(np.concatenate([values, heavy]))
+    gap = widest_gap(values)
+    values = closer(values, gap)
     shift = cell_shift(values)
-    rounded = _rounded(values, shift)
-    sizes = np.diff(np.searchsorted(words, rounded), prepend=0, append=len(words))
-    fair = len(rounded) and sizes.max() * buckets <= ROUNDED_MAX * len(words)
-    return Classifier(rounded if fair else values, shift)
+    rounded = values[:0] if len(heavy) or not len(values) else _rounded(values, shift)
+    if len(rounded):
+        found = Classifier(rounded, gap, shift)
+        ids, counts = np.empty(len(words), np.uint16), np.zeros(found.buckets, np.int64)
+        partition.classify(words, 0, *found.rule, ids, counts)
+        if counts.max() * buckets <= ROUNDED_MAX * len(words):
+            return found
+    return Classifier(values, gap, shift)
 
 
 def _rounded(splitters: np.ndarray, shift: int) -> np.ndarray:
