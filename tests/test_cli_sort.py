@@ -217,12 +217,29 @@ def test_full_disk_is_one_error_and_leaves_nothing(copies: int, memory: str, tex
     assert os.listdir(tmp_path) == []
 
 
+SLOW_TABLE = """
+from hpckit.sinks import columnar
+from hpckit.tables import sort_files
+from hpckit.tables.plan import Source
+def stand(*_):
+    time.sleep(60)
+columnar.canonical_batch = stand
+def main():
+    sort_files.sort_source(world(), Source("parquet", ({table!r},)), ["row"], {out!r})
+"""
+
+
+@pytest.mark.parametrize("kind", ["records", "table"])
 @pytest.mark.parametrize(("ranks", "number"), [(1, signal.SIGTERM), (1, signal.SIGINT), (2, signal.SIGTERM)])
-def test_signals_leave_nothing(ranks: int, number: int, folder: Path, tmp_path: Path) -> None:
+def test_signals_leave_nothing(kind: str, ranks: int, number: int, folder: Path, tmp_path: Path) -> None:
     """A rank stands still in the middle of the work, so that the others wait for it inside MPI."""
     program = tmp_path / "slow.py"
+    table = SLOW_TABLE.format(table=str(folder / "x.parquet"), out=str(tmp_path / "out.parquet"))
+    head = "import sys, time\nfrom hpckit.spmd import program, world\n"
     program.write_text(
-        "import sys, time\n"
+        f"{head}{table}sys.exit(program(main))\n"
+        if kind == "table"
+        else "import sys, time\n"
         "from hpckit.spmd import program, world\n"
         "from hpckit.sorting import records\n"
         "def stand(*_):\n"
@@ -248,4 +265,7 @@ def test_signals_leave_nothing(ranks: int, number: int, folder: Path, tmp_path: 
     running.send_signal(number)
     running.communicate(timeout=30)
     assert running.returncode != 0
+    deadline = time.monotonic() + 5  # a launcher may end before its ranks have
+    while left_behind(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
     assert sorted(os.listdir(tmp_path)) == ["slow.py"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from signal import SIGHUP, SIGTERM
 from typing import TYPE_CHECKING
 
 from hpckit.errors import OutputError
+from hpckit.sinks.interrupts import SIGNALS, removed_on_signal
 from hpckit.sinks.target import Pending, Target, check_target, output_errors
 
 if TYPE_CHECKING:
@@ -73,15 +75,18 @@ def _appearing(ctx: Context, target: Target, overwrite: bool, is_folder: bool = 
         with ctx.agreed(f"creating {target.path}"):
             if ctx.is_root:
                 pending = Pending(target, overwrite, is_folder)
-        path = ctx.bcast(pending.path if pending is not None else None, root=0)
-        assert path is not None
-        # Ranks on other nodes must see the name before they write: on network file systems a lookup brings it in.
-        with ctx.agreed(f"creating {target.path}"), output_errors(target.path):
-            os.stat(path)
-        yield path
-        with ctx.agreed(f"renaming {target.path}"):
-            if pending is not None:
-                pending.commit()
+        # One process without others is never stuck in MPI: there Ctrl-C stays the KeyboardInterrupt of Python.
+        signals = SIGNALS if ctx.size > 1 else (SIGTERM, SIGHUP)
+        with nullcontext() if pending is None else removed_on_signal(pending.discard, signals):
+            path = ctx.bcast(pending.path if pending is not None else None, root=0)
+            assert path is not None
+            # Ranks on other nodes must see the name before they write: on network file systems a lookup brings it in.
+            with ctx.agreed(f"creating {target.path}"), output_errors(target.path):
+                os.stat(path)
+            yield path
+            with ctx.agreed(f"renaming {target.path}"):
+                if pending is not None:
+                    pending.commit()
     finally:
         if pending is not None:
             pending.discard()

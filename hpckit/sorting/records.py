@@ -18,8 +18,8 @@ import numpy as np
 from hpckit._kernels import records as kernel
 from hpckit.errors import InternalError
 from hpckit.partition import block_range
+from hpckit.sinks.interrupts import removed_on_signal
 from hpckit.sorting import record_splits as splits
-from hpckit.sorting.interrupts import removed_on_signal
 from hpckit.sorting.record_files import RecordFiles, Shape, open_records
 from hpckit.sorting.record_output import Output, Writer, check_output
 from hpckit.sorting.scratch import resident_bytes

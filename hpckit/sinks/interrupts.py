@@ -12,8 +12,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 @contextlib.contextmanager
-def removed_on_signal(remove: Callable[[], None]) -> Iterator[None]:
-    """Within this block SIGTERM, SIGINT and SIGHUP call `remove` and end the process with 128 + the signal. Local.
+def removed_on_signal(remove: Callable[[], None], signals: tuple[signal.Signals, ...] = SIGNALS) -> Iterator[None]:
+    """Within this block `signals` call `remove` and end the process with status 128 + the signal. Local.
 
     Python runs signal handlers between its own instructions, never while a rank waits in MPI or in a read. So a thread
     waits for the byte that Python's C handler writes, removes, and ends the process. Outside the main thread, and where
@@ -24,7 +24,7 @@ def removed_on_signal(remove: Callable[[], None]) -> Iterator[None]:
         return
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
-    ours = [n for n in SIGNALS if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
+    ours = [n for n in signals if signal.getsignal(n) in (signal.SIG_DFL, signal.default_int_handler)]
     before = {number: signal.signal(number, _nothing) for number in ours}
     old_fd = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     thread = threading.Thread(target=_watch, args=(reader, frozenset(ours), remove), daemon=True)
