@@ -12,8 +12,8 @@ KERNELS = {
     # name: C headers it includes
     "intern": ["intern.h"],
     "scan": [
-        *["scan.h", "scan_all.h", "scan_isa.h", "scan_columns.h", "scan_find.h", "scan_pattern.h", "scan_keyed.h"],
-        *["scan_wanted.h", "scan_records.h", "intern.h", "times.h", "values.h"],
+        *["scan.h", "scan_all.h", "scan_isa.h", "scan_columns.h", "scan_find.h", "scan_pattern.h", "scan_together.h"],
+        *["scan_keyed.h", "scan_wanted.h", "scan_records.h", "intern.h", "times.h", "values.h"],
     ],
     "generate": ["generate_text.h", "generate_access.h", "generate_events.h", "generate_sensors.h"],
     "route": ["route.h"],
