@@ -79,7 +79,7 @@ def _initialiser(cls: type, fields: list[Field], is_checked: bool) -> Callable[.
         if named:
             name = next(iter(named))
             reason = "is given twice" if name in names else "is no field"
-            raise TypeError(f"{cls.__name__}(): {name} {reason}")
+            raise TypeError(f"{cls.__name__}(): {name!r} {reason}")
         if is_checked:
             self.__post_init__()
 

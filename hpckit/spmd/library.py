@@ -17,7 +17,9 @@ else:
     import mpi4py
 
     start_mpi_quickly()
-    mpi4py.rc.thread_level = "funneled"  # only the main thread calls MPI: no locks inside the library
+    # Only the main thread calls MPI, but below "multiple" MPICH never gives its core away while it waits: with more ranks
+    # than cores (3 on 2) an allreduce of one number took 6 ms instead of 0.03, one of 4.8 MB 2.3 ms instead of 0.8.
+    mpi4py.rc.thread_level = "multiple"
     mpi4py.rc.recv_mprobe = False
     warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do
     from mpi4py import MPI
