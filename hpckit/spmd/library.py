@@ -17,8 +17,8 @@ else:
     import mpi4py
 
     start_mpi_quickly()
-    # Only the main thread calls MPI, but below "multiple" MPICH never gives its core away while it waits: with 3 ranks on
-    # 2 cores an allreduce of one number took 6 ms instead of 0.03, with 2 ranks one of 4.8 MB 2.3 ms instead of 0.8.
+    # Only the main thread calls MPI, but below "multiple" MPICH never gives its core away while it waits: with 3 ranks
+    # on 2 cores an allreduce of one number took 6 ms instead of 0.03, with 2 ranks one of 4.8 MB 2.3 instead of 0.8.
     mpi4py.rc.thread_level = "multiple"
     mpi4py.rc.recv_mprobe = False
     warnings.filterwarnings("ignore", "suspicious MPI execution environment")  # our world-size guard says what to do
