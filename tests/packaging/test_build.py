@@ -17,6 +17,7 @@ from conftest import ROOT, run
 
 STARTING_COMMANDS = (
     "query_cli", "convert_cli", "jobs", "cli_main", "formats_cli", "spmd_failures", "launch", "alone",
+    "cli_sort", "arrays_docs",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
