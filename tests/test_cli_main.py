@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import launch
 
 from hpckit import __version__
 from hpckit.cli import main as main_module
@@ -123,6 +124,17 @@ def test_exit_functions_run_and_output_arrives(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("first last\n", "", 7)
+
+
+def test_a_rank_that_leaves_early_does_not_end_the_others() -> None:
+    """MPICH's launcher kills the other ranks, sometimes with status 0, when one goes without a word to it."""
+    code = (
+        "import time\nfrom hpckit.cli.startup import leave\nfrom hpckit.spmd.program import program, world\n"
+        "rank = world().rank\nstatus = program(lambda: 0)\n"
+        "if rank:\n    time.sleep(0.5)\n    print('late')\nleave(status)"
+    )
+    done = launch(2, ["python", "-c", code])
+    assert (done.stdout, done.stderr, done.returncode) == ("late\n", "", 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

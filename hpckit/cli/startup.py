@@ -42,7 +42,9 @@ def begin() -> None:
 def leave(status: int) -> NoReturn:
     """End the process: exit functions run, output is flushed, and the system takes back the memory in one go.
 
-    Taking a hundred thousand objects apart one by one takes 0.06 s, and nobody looks at them again.
+    Taking a hundred thousand objects apart one by one takes 0.06 s, and nobody looks at them again. The C library's own
+    exit functions do run where MPI was loaded: in one of them MPICH tells the launcher that this process ends in order
+    (MPI_Finalize does not), and a launcher that was not told kills the other ranks.
     """
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -50,6 +52,10 @@ def leave(status: int) -> NoReturn:
             stream.flush()
         except (OSError, ValueError, AttributeError):  # closed, or nobody reads it: the status is already decided
             pass
+    if "mpi4py.MPI" in sys.modules:
+        import ctypes
+
+        ctypes.PyDLL(None).exit(status)
     os._exit(status)
 
 
