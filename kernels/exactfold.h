@@ -87,19 +87,9 @@ static inline __attribute__((always_inline)) void fold_range(const double *x, in
 }
 
 static inline __attribute__((always_inline)) int fold_largest(const double *x, int n) {
-    fold_bits high = {0};
-    const fold_bits magnitude = INT64_MAX - (fold_bits){0};
-    for (int i = 0; i < n; i += FOLD_LANES) {
-        fold_bits b, more;
-        memcpy(&b, x + i, sizeof b);
-        b &= magnitude;
-        more = b > high;
-        high = (b & more) | (high & ~more);
-    }
-    int64_t top = 0;
-    for (int k = 0; k < FOLD_LANES; k++)
-        if (high[k] > top) top = high[k];
-    return (int)(top >> 52);
+    int largest, smallest; /* the smallest is not used: the compiler leaves it out of the loop */
+    fold_range(x, n, &largest, &smallest);
+    return largest;
 }
 
 /* x = h + l with 26 bits each, so that h h, 2 h l and l l are exact. */

@@ -82,36 +82,36 @@ cdef class ExactSums:
             used = &use[0]
         with nogil:
             failed = exact_add_all(&self.sums, &ids[0], &values[0], used, n, self.square)
+        self._check(failed)
+
+    cdef bint _holds(self, int64_t groups, int64_t n) except -1:
+        """Whether there are values of `groups` groups, n each; ValueError unless there is a sum for each group."""
+        if groups != self.sums.groups:
+            raise ValueError(f"values of {groups} groups for {self.sums.groups} sums")
+        return groups > 0 and n > 0
+
+    cdef int _check(self, int failed) except -1:
         if failed:
             raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+        return 0
 
     def add_block(self, const double[:, ::1] values, bint by_column=False, bint portable=False):
         """Adds row g of `values` (its squares) to group g; by column, column g. `portable`: without vector code."""
-        cdef int64_t groups = values.shape[1] if by_column else values.shape[0]
-        cdef int64_t n = values.shape[0] if by_column else values.shape[1]
+        cdef int64_t groups = values.shape[by_column], n = values.shape[not by_column]
         cdef int failed
-        if groups != self.sums.groups:
-            raise ValueError(f"values of {groups} groups for {self.sums.groups} sums")
-        if groups == 0 or n == 0:
-            return
-        with nogil:
-            failed = exact_add_block(&self.sums, &values[0, 0], groups, n, by_column, self.square, not portable)
-        if failed:
-            raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+        if self._holds(groups, n):
+            with nogil:
+                failed = exact_add_block(&self.sums, &values[0, 0], groups, n, by_column, self.square, not portable)
+            self._check(failed)
 
     def add_integers(self, const uint64_t[:, ::1] words, bint by_column=False, bint is_signed=True):
         """Adds 64-bit integers (their squares), given as words, as `add_block` does."""
-        cdef int64_t groups = words.shape[1] if by_column else words.shape[0]
-        cdef int64_t n = words.shape[0] if by_column else words.shape[1]
+        cdef int64_t groups = words.shape[by_column], n = words.shape[not by_column]
         cdef int failed
-        if groups != self.sums.groups:
-            raise ValueError(f"values of {groups} groups for {self.sums.groups} sums")
-        if groups == 0 or n == 0:
-            return
-        with nogil:
-            failed = exact_add_integers(&self.sums, &words[0, 0], groups, n, by_column, self.square, is_signed)
-        if failed:
-            raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+        if self._holds(groups, n):
+            with nogil:
+                failed = exact_add_integers(&self.sums, &words[0, 0], groups, n, by_column, self.square, is_signed)
+            self._check(failed)
 
     def means(self, const int64_t[::1] divisors=None, bint odd=False):
         """float64 per group: its sum, divided by divisors[group] > 0 if given, correctly rounded; with `odd` rounded to
@@ -190,8 +190,7 @@ cdef class ExactSums:
                     if digit:
                         failed |= exact_add_part(&self.sums, acc, digit, 32 * (base + k),
                                                  1 if flags & EXACT_NEGATIVE else 0)
-        if failed:
-            raise MemoryError(f"no memory for exact sums of {self.sums.groups} groups")
+        self._check(failed)
         if bad >= 0:
             raise ValueError(f"exact sums: row {bad} is damaged")
 
