@@ -20,6 +20,7 @@
 #define SCAN_START_MAX 48
 #define SCAN_PROGRAMS_MAX 8
 #define SCAN_CHUNK 64        /* records that are cut, tested and converted together */
+#define FETCH_AHEAD 4096     /* bytes */
 
 enum { MODE_PATTERN = 1, MODE_CSV, MODE_JSON, MODE_LOGFMT };
 
@@ -94,8 +95,6 @@ typedef struct {
 enum { FLAG_ABSENT = 1, FLAG_BACKSLASH = 2, FLAG_CSV = 4, FLAG_JSON = 8, FLAG_QUOTED = 16, FLAG_LINES = 32 };
 
 typedef struct { int64_t offset, length; int32_t reason, field; int64_t lines, at; } scan_reject;
-
-typedef struct { const uint8_t *bytes; int32_t length; int32_t child; } scan_key; /* child: subtree of a nested object */
 
 /* Unescaped strings of a chunk lie here until they are in their columns. */
 typedef struct scan_block { struct scan_block *next; int64_t capacity, used; uint8_t bytes[]; } scan_block;

@@ -142,8 +142,6 @@ static inline void ISA(add_record)(scan_state *s, const uint8_t *record, const u
     if (end - record > s->max_record) reject_record(s, i, scan_fail(s, BAD_TOO_LONG, -1, 0));
 }
 
-#define FETCH_AHEAD 4096 /* bytes */
-
 /* Newlines from p on, up to `room` of them and those in the same 64 bytes; returns their number. */
 TARGET static int32_t ISA(find_newlines)(const uint8_t *p, const uint8_t *limit, const uint8_t **found, int32_t room) {
     int32_t n = 0;
