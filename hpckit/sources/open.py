@@ -20,16 +20,15 @@ def open_source(source: Source, options: ReadOptions) -> OpenSource:
     opener = OPENERS.get(source.kind)
     if opener is None:
         raise QueryError(f"source kind {source.kind!r} is not known; there are {', '.join(sorted(OPENERS))}")
-    if options.format_file:  # a wrong one is an error, also where nothing asks for its format
-        _own_format(options.format_file)
-    return opener(source, options)
+    own = _own_format(options.format_file)  # a wrong one is an error, also where nothing asks for its format
+    return opener(source, options, own)
 
 
-def _open_logs(source: Source, options: ReadOptions) -> OpenSource:
+def _open_logs(source: Source, options: ReadOptions, own_format: Format | None) -> OpenSource:
     wanted = dict(source.options)
     own = read_options(wanted)
     options = replace(options, **own)  # type: ignore[arg-type]
-    fmt = find_format(str(wanted.get("format", "")), options.format_file)
+    fmt = find_format(str(wanted.get("format", "")), own_format)
     if own.get("time_zone"):
         fmt = replace(fmt, time_zone=options.time_zone)
     if fmt.mode is not Mode.PATTERN:
@@ -103,46 +102,44 @@ def _refuse_unknown(wanted: dict[str, object]) -> None:
         raise QueryError(f"read_logs: there is no option {unknown[0]!r} for this format; known: {known}")
 
 
-def find_format(name: str, format_file: str = "") -> Format:
-    """The format `name`: an inline pattern, one of the user's `format_file`, or one that comes with hpckit."""
+def find_format(name: str, own: Format | None = None) -> Format:
+    """The format `name`: an inline pattern, the user's `own`, or one that comes with hpckit."""
     from hpckit import formats
 
     if "{" in name:
         return formats.compile_pattern(name)
-    if format_file:
-        own = _own_format(format_file)
-        if not name or own.name == name:
-            return own
+    if own is not None and name in ("", own.name):
+        return own
     if not name:
         raise FormatError("read_logs needs a format: read_logs(path, 'bgl'); `hpckit formats` lists them")
     return formats.load(name)
 
 
-def _own_format(format_file: str) -> Format:
+def _own_format(format_file: str) -> Format | None:
     from hpckit import formats
 
-    return formats.load_file(format_file)
+    return formats.load_file(format_file) if format_file else None
 
 
-def _open_records(source: Source, options: ReadOptions) -> OpenSource:
+def _open_records(source: Source, options: ReadOptions, _: Format | None) -> OpenSource:
     from hpckit.sources.inferred import open_records
 
     return open_records(source, None, options)
 
 
-def _open_columnar(source: Source, options: ReadOptions) -> OpenSource:
+def _open_columnar(source: Source, options: ReadOptions, _: Format | None) -> OpenSource:
     from hpckit.sources.columnar import open_columnar
 
     return open_columnar(source, options)
 
 
-def _open_hdf5(source: Source, options: ReadOptions) -> OpenSource:
+def _open_hdf5(source: Source, options: ReadOptions, _: Format | None) -> OpenSource:
     from hpckit.sources.hdf5 import open_hdf5
 
     return open_hdf5(source, options)
 
 
-OPENERS: dict[str, Callable[[Source, ReadOptions], OpenSource]] = {
+OPENERS: dict[str, Callable[[Source, ReadOptions, Format | None], OpenSource]] = {
     "logs": _open_logs,
     "csv": _open_records,
     "json": _open_records,
