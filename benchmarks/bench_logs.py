@@ -11,21 +11,29 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import statistics
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from answers import difference, read_answers
-from measure import Memory, run_sampled, run_timed, warm
+from measure import (
+    BIN,
+    Memory,
+    add_shared_options,
+    machine,
+    machine_text,
+    mpirun,
+    progress,
+    run_sampled,
+    run_timed,
+    warm,
+)
 from questions import QUESTIONS, Question
 
 HERE = Path(__file__).resolve().parent
-BIN = Path(sys.executable).parent  # mpirun and hpckit of this environment
 RANKS = 2
 SEED = 1
 LINE_BYTES = {"access": 212, "bgl": 153}
@@ -49,12 +57,12 @@ def main() -> int:
             warm(logs[question.kind])
             result = _measure(question, logs[question.kind], names, options.repeats, Path(scratch))
             results.append(result)
-            print(_progress(result), file=sys.stderr, flush=True)
+            print(progress(result), file=sys.stderr, flush=True)
         # Only now: what this process has in memory would count as the children's, which it starts by fork.
         for question in questions:
             disagreements += _compare(question, names, Path(scratch))
     report = {
-        "machine": _machine(names),
+        "machine": machine(names),
         "load_before": load,
         "repeats": options.repeats,
         "logs": _sizes(logs),
@@ -70,21 +78,11 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=float, default=2e9, metavar="BYTES", help="of each log (default 2e9)")
-    parser.add_argument("--repeats", type=int, default=5, metavar="N", help="timed runs of each (default 5)")
-    parser.add_argument(
-        "--only", nargs="+", choices=[q.name for q in QUESTIONS], default=[], help="just these questions"
-    )
-    parser.add_argument("--skip", nargs="+", choices=COMPETITORS, default=[], help="leave these out")
-    parser.add_argument("--data", type=Path, default=Path("bench-data"), metavar="DIR", help="where the logs are kept")
-    parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="DIR", help="where results go")
+    add_shared_options(parser, [q.name for q in QUESTIONS], COMPETITORS, "timed runs of each")
     options = parser.parse_args()
     if options.repeats < 1 or options.size < 1000:
         parser.error("--repeats must be at least 1, --size at least 1000")
     return options
-
-
-def _mpirun() -> list[str]:
-    return [str(BIN / "mpirun"), "-n", str(RANKS)]
 
 
 def _log(folder: Path, kind: str, size: float) -> Path:
@@ -94,7 +92,7 @@ def _log(folder: Path, kind: str, size: float) -> Path:
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         command = [
-            *_mpirun(),
+            *mpirun(RANKS),
             str(BIN / "hpckit"),
             "generate",
             kind,
@@ -114,7 +112,7 @@ def _command(name: str, question: Question, log: Path, folder: Path) -> list[str
     """The process by which a competitor answers a question into `folder`."""
     if name != "hpckit":
         return [sys.executable, str(HERE / f"peers_{name}.py"), question.name, str(log), str(folder)]
-    query = [*_mpirun(), str(BIN / "hpckit"), "query"]
+    query = [*mpirun(RANKS), str(BIN / "hpckit"), "query"]
     if len(question.statements) == 1:
         return [*query, question.sql(str(log)), "--output", str(folder / "1.parquet"), "--overwrite"]
     script = folder.with_suffix(".sql")
@@ -165,37 +163,8 @@ def _compare(question: Question, names: list[str], scratch: Path) -> list[str]:
     return [f"{question.name}: {first} and {name} disagree: {text}" for name, text in texts if text]
 
 
-def _machine(names: list[str]) -> dict[str, Any]:
-    cpus = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return {
-        "cpu": cpus[0] if cpus else platform.processor(),
-        "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
-        "python": platform.python_version(),
-        "versions": {name: _version(name) for name in names},
-    }
-
-
-def _version(name: str) -> str:
-    """As installed; hpckit also when it is used from its source tree."""
-    if name == "hpckit":
-        import hpckit
-
-        return hpckit.__version__
-    return version(name)
-
-
 def _sizes(logs: dict[str, Path]) -> dict[str, Any]:
     return {kind: {"file": path.name, "bytes": path.stat().st_size} for kind, path in logs.items()}
-
-
-def _progress(result: dict[str, Any]) -> str:
-    parts = [f"{name} {entry['median_s']:.2f} s" for name, entry in result["competitors"].items()]
-    return f"{result['question']:<8}" + "  ".join(parts)
 
 
 def _write(report: dict[str, Any], names: list[str], folder: Path) -> None:
@@ -218,15 +187,13 @@ def markdown(report: dict[str, Any], names: list[str]) -> str:
         cells.append(f"{ratio:.2f}×" if ratio else "")
         cells += [_memory_cell(name, entry) for name, entry in zip(names, entries, strict=True)]
         lines.append(f"| {result['title']} | " + " | ".join(cells) + " |")
-    machine = report["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     sizes = ", ".join(f"{log['file']} {log['bytes'] / 1e6:,.0f} MB" for log in report["logs"].values())
     lines += [
         "",
         f"Whole processes, median (least) of {report['repeats']} runs in turn; "
         f"hpckit on {RANKS} ranks, the others with {RANKS} threads.",
         "Ratio: fastest peer over hpckit. Memory: peak resident of all processes; in brackets the largest process.",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}; Python {machine['python']}, {versions}.",
+        machine_text(report["machine"]),
         f"{sizes}.",
     ]
     if report["disagreements"]:

@@ -22,11 +22,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench_logs import BIN, HERE
-from bench_logs import _machine as machine
-from measure import run_sampled, run_timed, warm
+from measure import BIN, add_shared_options, machine, machine_text, mpirun, progress, run_sampled, run_timed, warm
 from sort_data import KEY_BYTES, RECORD_BYTES, records, strings
 
+HERE = Path(__file__).resolve().parent
 RANKS = 2
 COMPETITORS = ("hpckit", "hpckit 1 rank", "numpy", "polars", "duckdb", "gnu sort")
 
@@ -67,7 +66,7 @@ def main() -> int:
                 if answer != next(iter(answers.values()))
             ]
             results.append({"question": question.name, "title": question.title, "rows": rows, "competitors": found})
-            print(_progress(results[-1]), file=sys.stderr, flush=True)
+            print(progress(results[-1]), file=sys.stderr, flush=True)
     report = {
         "machine": machine([name for name in ("hpckit", "numpy", "polars", "duckdb") if name in names]),
         "load_before": load,
@@ -86,19 +85,8 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=float, default=1.0, metavar="S", help="share of the rows (0.01: a quick look)")
-    parser.add_argument(
-        "--repeats",
-        type=int,
-        default=5,
-        metavar="N",
-        help="sorts of each after the first (default 5; records at most 3)",
-    )
-    parser.add_argument(
-        "--only", nargs="+", choices=[q.name for q in QUESTIONS], default=[], help="just these questions"
-    )
-    parser.add_argument("--skip", nargs="+", choices=COMPETITORS, default=[], help="leave these out")
-    parser.add_argument("--data", type=Path, default=Path("bench-data"), metavar="DIR", help="where files are written")
-    parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="DIR", help="where results go")
+    repeats = "sorts of each after the first; records at most 3"
+    add_shared_options(parser, [q.name for q in QUESTIONS], COMPETITORS, repeats)
     options = parser.parse_args()
     if options.repeats < 1 or not 0 < options.scale <= 100:
         parser.error("--repeats must be at least 1, --scale above 0")
@@ -106,8 +94,8 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _mpirun(name: str) -> list[str]:
-    return [str(BIN / "mpirun"), "-n", "1" if name == "hpckit 1 rank" else str(RANKS)]
+def _launch(name: str) -> list[str]:
+    return mpirun(1 if name == "hpckit 1 rank" else RANKS)
 
 
 def _measure_engines(
@@ -122,7 +110,7 @@ def _measure_engines(
         result = scratch / "result.json"
         engine = name.split()[0]
         command = [sys.executable, str(HERE / "sort_engines.py"), engine, question.name, str(rows), str(repeats + 1)]
-        launch = _mpirun(name) if engine == "hpckit" else []
+        launch = _launch(name) if engine == "hpckit" else []
         run_timed([*launch, *command, str(result), *extra], scratch / "output.txt")
         measured = json.loads(result.read_text())
         first_s, *measured["seconds"] = measured["seconds"]
@@ -186,17 +174,12 @@ def _sha256(file: Any) -> str:
 def _record_command(name: str, source: Path, target: Path) -> list[str]:
     if name.startswith("hpckit"):
         records_ = ["--records", str(RECORD_BYTES), "--key", str(KEY_BYTES)]
-        return [*_mpirun(name), str(BIN / "hpckit"), "sort", str(source), str(target), *records_, "--overwrite"]
+        return [*_launch(name), str(BIN / "hpckit"), "sort", str(source), str(target), *records_, "--overwrite"]
     if name == "gnu sort":
         key = f"-k1.1,1.{KEY_BYTES}"
         flags = ["-s", "-t", "\x01", key, "-S", "4G", "--parallel=2", "-T", str(source.parent)]
         return ["env", "LC_ALL=C", "sort", *flags, "-o", str(target), str(source)]
     return [sys.executable, str(HERE / "sort_records.py"), name, str(source), str(target)]
-
-
-def _progress(result: dict[str, Any]) -> str:
-    parts = [f"{name} {entry['median_s']:.2f} s" for name, entry in result["competitors"].items()]
-    return f"{result['question']:<8}" + "  ".join(parts)
 
 
 def markdown(report: dict[str, Any], names: list[str]) -> str:
@@ -212,15 +195,13 @@ def markdown(report: dict[str, Any], names: list[str]) -> str:
             cells.append(f"{entries['hpckit']['median_s'] / min(peers):.2f}×" if peers else "")
         memory = ", ".join(f"{name} {entry['memory_bytes'] / 1e6:,.0f}" for name, entry in entries.items())
         lines.append(f"| {result['rows']:,} {result['title']} | " + " | ".join(cells) + f" | {memory} |")
-    about = report["machine"]
-    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
     lines += [
         "",
         f"Median (least; first of the process) of {report['repeats']} sorts after the first. hpckit keeps memory from "
         "one sort for the next, and NumPy copies into one array that it keeps and sorts that, so only their first pays "
         f"for fresh memory. hpckit on {RANKS} ranks unless it says one, NumPy on one core, "
         f"the others {RANKS} threads. Memory: peak resident of all processes, input included.",
-        f"{about['cpu']}, {about['cores']} cores, {about['system']}; Python {about['python']}, {versions}.",
+        machine_text(report["machine"]),
     ]
     if report["disagreements"]:
         lines += ["", "**Answers disagree:** " + "; ".join(report["disagreements"])]

@@ -1,16 +1,26 @@
-"""Measure whole processes: wall time of a command, and in runs of their own the peak memory of everything it starts."""
+"""Measure whole processes: wall time of a command, and in runs of their own the peak memory of everything it starts.
+
+And what every benchmark needs: the launcher, the options they share, the machine that it ran on.
+"""
 
 from __future__ import annotations
 
+import argparse
 import os
+import platform
 import subprocess
+import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 SAMPLE_S = 0.01
 KIB = 1024
+BIN = Path(sys.executable).parent  # mpirun and hpckit of this environment
 
 
 @dataclass(frozen=True)
@@ -101,3 +111,56 @@ def warm(path: Path) -> None:
     with path.open("rb", buffering=0) as stream:
         while stream.readinto(buffer):
             pass
+
+
+def mpirun(ranks: int) -> list[str]:
+    """The launcher of this environment."""
+    return [str(BIN / "mpirun"), "-n", str(ranks)]
+
+
+def add_shared_options(
+    parser: argparse.ArgumentParser, questions: Sequence[str], competitors: Sequence[str], repeats: str
+) -> None:
+    """Options of every benchmark; `repeats` says what is repeated."""
+    parser.add_argument("--repeats", type=int, default=5, metavar="N", help=f"{repeats} (default 5)")
+    parser.add_argument("--only", nargs="+", choices=questions, default=[], help="just these questions")
+    parser.add_argument("--skip", nargs="+", choices=competitors, default=[], help="leave these out")
+    parser.add_argument("--data", type=Path, default=Path("bench-data"), metavar="DIR", help="where files are kept")
+    parser.add_argument("--results", type=Path, default=Path("bench-results"), metavar="DIR", help="where results go")
+
+
+def progress(result: dict[str, Any]) -> str:
+    """One line of medians for a question that was measured."""
+    parts = [f"{name} {entry['median_s']:.2f} s" for name, entry in result["competitors"].items()]
+    return f"{result['question']:<8}" + "  ".join(parts)
+
+
+def machine(names: Sequence[str]) -> dict[str, Any]:
+    """What ran here: processor, system, Python, and the versions of the packages `names`."""
+    cpus = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    return {
+        "cpu": cpus[0] if cpus else platform.processor(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in names},
+    }
+
+
+def machine_text(about: dict[str, Any]) -> str:
+    """One line of what `machine` found."""
+    versions = ", ".join(f"{name} {number}" for name, number in about["versions"].items())
+    return f"{about['cpu']}, {about['cores']} cores, {about['system']}; Python {about['python']}, {versions}."
+
+
+def _version(name: str) -> str:
+    """As installed; hpckit also when it is used from its source tree."""
+    if name == "hpckit":
+        import hpckit
+
+        return hpckit.__version__
+    return version(name)
