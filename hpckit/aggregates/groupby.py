@@ -15,12 +15,15 @@ from hpckit.aggregates.pairs import Distinct
 from hpckit.aggregates.quantiles import wanted_ranks
 from hpckit.aggregates.registry import parts_of, result_of
 from hpckit.aggregates.spec import AggSpec
+from hpckit.aggregates.states import Counts
 from hpckit.aggregates.values import ChosenValues, ValueCounts
 from hpckit.aggregates.views import ArgView
 
 if TYPE_CHECKING:
     from hpckit.aggregates.peers import Peers
     from hpckit.tables.columns import Column
+
+WEIGHT_END = 1 << 47  # sums of up to 65,536 ranks stay within int64
 
 
 class GroupBy:
@@ -100,25 +103,46 @@ class GroupBy:
             state.update(ids, view, positions)
 
     @property
-    def _key_names(self) -> list[str]:
+    def key_names(self) -> list[str]:
+        """Names of the key columns in tables of the state."""
         return [f"k{j}" for j in range(len(self.key_types))]
 
-    def to_tables(self, without_pairs: Sequence[int] = ()) -> dict[str, pa.Table]:
+    def key_table(self, ids: np.ndarray | None = None) -> pa.Table:
+        """The keys of all groups by their ids, or of these groups; strings are coded columns (spmd/coded.py)."""
+        return pa.table(self._key_columns(ids))
+
+    def _key_columns(self, ids: np.ndarray | None) -> dict[str, pa.Array]:
+        return dict(zip(self.key_names, self._keys.columns(ids, coded=True), strict=True))
+
+    def weights(self, number: int) -> np.ndarray | None:
+        """int64: aggregate `number`, a count or a sum of integers, of each group, NULL as 0; None if one is negative or
+        so large that the sum over all ranks might overflow."""
+        state = self._parts[number][-1]
+        if isinstance(state, Counts):
+            return state.values
+        low, high = state.values.T
+        return low.astype(np.int64) if not high.any() and (low < WEIGHT_END).all() else None
+
+    def to_tables(self, without_pairs: Sequence[int] = (), only: np.ndarray | None = None) -> dict[str, pa.Table]:
         """The whole state as tables: "groups" (keys and one row a group), "pairs<i>" (keys, value, count).
 
-        Strings that many rows may share are coded columns (spmd/coded.py). `without_pairs`: states to leave out.
+        Strings that many rows may share are coded columns (spmd/coded.py). `without_pairs`: states to leave out;
+        `only`: ids of the groups to describe.
         """
-        keys = dict(zip(self._key_names, self._keys.columns(coded=True), strict=True))
-        columns = dict(keys)
+        columns = self._key_columns(only)
         tables = {}
+        rows = None if only is None else pa.array(only)
         for i, state in enumerate(self._states):
-            columns.update({f"s{i}_{name}": column for name, column in state.columns().items()})
+            for name, column in state.columns().items():
+                columns[f"s{i}_{name}"] = column if rows is None else column.take(rows)
         for i in self._pair_states:
             if i in without_pairs:
                 continue
             ids, pairs = self._states[i].pairs()
-            by_row = dict(zip(self._key_names, self._keys.columns(ids, coded=True), strict=True))
-            tables[f"pairs{i}"] = pa.table({**by_row, **pairs})
+            if only is not None:
+                chosen = np.flatnonzero(np.isin(ids, only))
+                ids, pairs = ids[chosen], {name: column.take(pa.array(chosen)) for name, column in pairs.items()}
+            tables[f"pairs{i}"] = pa.table({**self._key_columns(ids), **pairs})
         if not self.key_types:
             columns["global"] = pa.array([True])  # a table without columns could not have the row
         return {"groups": pa.table(columns), **tables}
@@ -143,11 +167,11 @@ class GroupBy:
 
     def _batches(self, table: pa.Table) -> Iterator[tuple[np.ndarray, dict[str, pa.Array]]]:
         """(group ids, the columns that are no keys) of each chunk."""
-        names = [name for name in table.column_names if name not in self._key_names]
+        names = [name for name in table.column_names if name not in self.key_names]
         for batch in table.to_batches():
             if batch.num_rows:
                 self._touched = True
-                ids = self._keys.ids([batch.column(name) for name in self._key_names], batch.num_rows)
+                ids = self._keys.ids([batch.column(name) for name in self.key_names], batch.num_rows)
                 self._resize()
                 yield ids, {name: batch.column(name) for name in names}
 
@@ -163,15 +187,16 @@ class GroupBy:
         for ids, columns in self._batches(table):
             self._states[i].absorb_pairs(ids, columns)
 
-    def shuffle(self, peers: Peers) -> GroupBy:
+    def shuffle(self, peers: Peers, only: np.ndarray | None = None) -> GroupBy:
         """The groups that this rank owns, complete. Collective; this object stays as it was.
 
-        What is exchanged, and how often, depends on the aggregates and on sums over all ranks alone.
+        `only`: ids of the groups wanted, on all ranks those of the same groups or on all ranks None. What is exchanged,
+        and how often, depends on the aggregates and on sums over all ranks alone.
         """
         owned = GroupBy(self.key_types, self.aggs)
-        searched = self._searched(peers)
-        tables = self.to_tables(without_pairs=searched)
-        keys = self._key_names
+        searched = self._searched(peers) if only is None else []
+        tables = self.to_tables(searched, only)
+        keys = self.key_names
         owned._merge_groups(peers.exchange(tables.pop("groups"), keys))
         if searched:
             self._search(peers, searched, owned)
@@ -201,7 +226,7 @@ class GroupBy:
         """Gives `owned` the order statistics of its groups. Collective."""
         everyone = KeyTable(self.key_types)
         if self.key_types:
-            mine = dict(zip(self._key_names, self._keys.columns(), strict=True))
+            mine = dict(zip(self.key_names, self._keys.columns(), strict=True))
             for batch in peers.everyone(pa.table(mine)).to_batches():
                 everyone.ids(batch.columns, batch.num_rows)
         groups = len(everyone)
@@ -224,7 +249,7 @@ class GroupBy:
         """Keys and the number of different values among these (keys, value) rows."""
         local = GroupBy(self.key_types, [AggSpec("count_distinct", (state.kind,))])
         local._merge_pairs(0, pairs)
-        columns = dict(zip(local._key_names, local._keys.columns(coded=True), strict=True))
+        columns = dict(zip(local.key_names, local._keys.columns(coded=True), strict=True))
         return pa.table({**columns, "count": local._states[0].values})
 
     def finish(self, emit_empty_global: bool = True, ordered: bool = True) -> pa.Table:
@@ -233,7 +258,7 @@ class GroupBy:
         Not `ordered`: rows in any order, for a caller that sorts them anyway. Without keys: one row; but if nothing
         ever came in, only with `emit_empty_global` (of several ranks, the one that owns the global group passes True).
         """
-        names = [*self._key_names, *(f"a{i}" for i in range(len(self.aggs)))]
+        names = [*self.key_names, *(f"a{i}" for i in range(len(self.aggs)))]
         order = self._keys.order() if ordered else None
         columns = self._keys.columns(order)
         for spec, states in zip(self.aggs, self._parts, strict=True):

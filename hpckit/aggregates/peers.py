@@ -9,7 +9,7 @@ import pyarrow as pa
 
 
 class Peers(Protocol):
-    """All ranks that hold a part of the same GROUP BY. Every method is collective."""
+    """All ranks that hold a part of the same GROUP BY. Every method but `hashes` is collective."""
 
     def exchange(self, table: pa.Table, by: list[str]) -> pa.Table:
         """Every row goes to the rank that a hash of the columns `by` names (no columns: to the owner of the global
@@ -20,3 +20,6 @@ class Peers(Protocol):
 
     def reduce(self, values: np.ndarray, operation: str) -> np.ndarray:
         """Element-wise "sum", "min" or "max" of int64 arrays of one shape over the ranks."""
+
+    def hashes(self, table: pa.Table, by: list[str]) -> np.ndarray:
+        """uint64 hash of the columns `by` of each row, the same on every rank. Local."""

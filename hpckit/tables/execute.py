@@ -267,7 +267,7 @@ def finish(ctx: Context, pipeline: Pipeline, plan: Plan, options: RunOptions) ->
     if isinstance(sink, SortSink):
         return finish_sort(ctx, sink, rest[1:], plan, options.scratch, ctx.memory_budget(options.memory_bytes))
     if isinstance(sink, AggregateSink):
-        rows = run_rest(ctx, finish_aggregate(ctx, sink), rest[1:])
+        rows = run_rest(ctx, finish_aggregate(ctx, sink, rest[1:]), rest[1:])
     elif isinstance(sink, TopKSink):
         with ctx.agreed("sorting rows"):
             table = sink.state.finish()

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.aggregates.groupby import GroupBy
+from hpckit.aggregates.leading import applies
 from hpckit.aggregates.spec import AggSpec
 from hpckit.frozen import frozen
 from hpckit.sinks.canonical import conform, storage_schema
@@ -125,6 +126,19 @@ class AggregateSink:
         args: list[list[Column]] = [[values[i] for i in places] for places in self._places]
         masks: list[np.ndarray | None] = [mask(values[i]) if i >= 0 else None for i in self._filters]
         self.state.update(keys, args, masks, batch.positions, len(batch))
+
+    def leading(self, then: Sequence[Operator]) -> tuple[int, int] | None:
+        """(number of the aggregate, rows) if the next operators keep the first rows by it, the largest first."""
+        if len(then) < 2 or not isinstance(then[0], Sort) or not isinstance(then[1], Limit) or not self.key_types:
+            return None
+        key, limit = then[0].keys[0], then[1]
+        names = [name for name, _ in self.operator.aggregates]
+        if not isinstance(key.expr, ColumnRef) or key.expr.name not in names or not key.descending or key.nulls_first:
+            return None
+        number = names.index(key.expr.name)
+        if limit.count is None or limit.count + limit.offset == 0 or not applies(self.state.aggs, number):
+            return None
+        return number, limit.count + limit.offset
 
     def rename(self, table: pa.Table) -> pa.Table:
         """Columns of GroupBy.finish under the names of the plan."""

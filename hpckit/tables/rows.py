@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from hpckit.aggregates.leading import leading_groups
 from hpckit.errors import InternalError
 from hpckit.tables.columns import Batch
 from hpckit.tables.order import sort_distributed
@@ -87,11 +88,21 @@ class Peers:
         """Element-wise over the ranks. Collective."""
         return self._ctx.allreduce(values, operation)
 
+    def hashes(self, table: pa.Table, by: list[str]) -> np.ndarray:
+        """Local."""
+        return self._ctx.hash_rows(table, by)
 
-def finish_aggregate(ctx: Context, sink: AggregateSink) -> Rows:
-    """Exchange the states of a GROUP BY so that each group is whole on one rank. Collective."""
+
+def finish_aggregate(ctx: Context, sink: AggregateSink, then: Sequence[Operator] = ()) -> Rows:
+    """Exchange the states of a GROUP BY so that each group is whole on one rank. Collective.
+
+    Groups that the operators behind it, `then`, leave out for sure may be missing.
+    """
     with ctx.phase("exchange"):
-        state = sink.state.shuffle(Peers(ctx))
+        peers = Peers(ctx)
+        first = sink.leading(then) if ctx.size > 1 else None
+        only = leading_groups(sink.state, *first, peers, ctx.size) if first else None
+        state = sink.state.shuffle(peers, only)
     with ctx.phase("merge"), ctx.agreed("merging groups"):
         table = sink.rename(state.finish(emit_empty_global=ctx.is_root, ordered=False))
     # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.
@@ -111,7 +122,7 @@ def run_rest(ctx: Context, rows: Rows, operators: Sequence[Operator]) -> Rows:
             return rows
         head, operators = rest[0], rest[1:]
         if isinstance(head, Aggregate):
-            rows = _aggregate(ctx, rows, head)
+            rows = _aggregate(ctx, rows, head, operators)
         elif isinstance(head, Sort):
             limit = operators[0] if operators and isinstance(operators[0], Limit) else None
             rows = _sort(ctx, rows, head, limit)
@@ -137,7 +148,7 @@ def _stream(ctx: Context, rows: Rows, operators: Sequence[Operator]) -> Rows:
     return Rows(table, rows.order, rows.hidden)
 
 
-def _aggregate(ctx: Context, rows: Rows, operator: Aggregate) -> Rows:
+def _aggregate(ctx: Context, rows: Rows, operator: Aggregate, then: Sequence[Operator]) -> Rows:
     """A second GROUP BY: its rows have a canonical order too, which first() and last() go by."""
     if any(call.name in ("first", "last") for _, call in operator.aggregates):
         rows = settle(ctx, rows)
@@ -146,7 +157,7 @@ def _aggregate(ctx: Context, rows: Rows, operator: Aggregate) -> Rows:
         sink = AggregateSink(operator, rows.table.schema)
         for batch in rows.batches():
             sink.update(Batch(batch.columns, batch.positions + start))
-    return finish_aggregate(ctx, sink)
+    return finish_aggregate(ctx, sink, then)
 
 
 def _sort(ctx: Context, rows: Rows, operator: Sort, limit: Limit | None) -> Rows:

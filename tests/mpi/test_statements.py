@@ -14,6 +14,7 @@ from sql_cases import ORDERED, UNORDERED
 from sql_data import table
 from table_source import TableSource
 
+from hpckit.aggregates import leading
 from hpckit.sql import bind, parse_script
 from hpckit.tables.execute import RunOptions, run_plans
 from hpckit.tables.table import Bound, Table, collect_all
@@ -54,6 +55,24 @@ def test_statement(context, shared_path, oracle, record, statement: str) -> None
             wrong = differences([r[i] for r in a], [r[i] for r in b], tolerance=1e-12)
             assert not wrong, f"{statement}\ncolumn {i}: (row, ours, DuckDB) {wrong[:5]}"
         assert result.column_names == theirs.column_names
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT s, j, count(*) AS n FROM t GROUP BY s, j ORDER BY n DESC, s, j LIMIT 5",
+        "SELECT s, count(*) AS n, count(DISTINCT j), median(j) FROM t GROUP BY s ORDER BY n DESC, s LIMIT 3 OFFSET 2",
+        "SELECT id % 60 AS k, sum(id) AS n, first(s), max(f) FROM t GROUP BY k ORDER BY n DESC, k LIMIT 4",
+        "SELECT t, count(s) AS n, stddev(j) FROM t WHERE id > 20 GROUP BY t ORDER BY n DESC, t LIMIT 2",
+        "SELECT upper(k), n FROM (SELECT s k, count(*) n FROM t GROUP BY s ORDER BY n DESC, k LIMIT 6) ORDER BY 1",
+        "SELECT s, sum(j) AS n FROM t GROUP BY s ORDER BY n DESC NULLS LAST, s LIMIT 5",
+    ],
+)
+def test_first_groups(context, shared_path, oracle, record, monkeypatch, statement: str) -> None:
+    """As test_statement, where groups that cannot be among the first are not exchanged."""
+    monkeypatch.setattr(leading, "GROUPS_MIN", 1)
+    monkeypatch.setattr(leading, "K_SHARE", 1)
+    test_statement(context, shared_path, oracle, record, statement)
 
 
 def test_no_rows_at_all(context, shared_path, record) -> None:
