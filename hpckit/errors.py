@@ -56,6 +56,10 @@ class LaunchError(UserError):
     """MPI was started in a way that cannot work (wrong launcher, N worlds of one)."""
 
 
+class RankLost(HpckitError):
+    """A rank of this job died, or was given up for hanging; Context.recover() goes on with the others."""
+
+
 class Interrupted(HpckitError):
     """Work was saved and the job wants to be queued again."""
 

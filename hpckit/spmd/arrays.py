@@ -16,6 +16,7 @@ from hpckit._kernels import content
 from hpckit.errors import InternalError
 from hpckit.spmd.library import MPI
 from hpckit.spmd.transport import COUNT_MAX, alltoall
+from hpckit.spmd.waiting import wait_all
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -75,15 +76,13 @@ class Exchange:
 
     def receive(self, posted: Posted) -> None:
         """Wait until all of a round has arrived. Local."""
-        if posted.receives:
-            MPI.Request.Waitall(posted.receives)
+        wait_all(self.context._comm, posted.receives)
         for r, parts in posted.into.items():
             _fold(self.received[r], parts)
 
     def release(self, posted: Posted) -> None:
         """Wait until what a round sends is not needed here any more. Local."""
-        if posted.sends:
-            MPI.Request.Waitall(posted.sends)
+        wait_all(self.context._comm, posted.sends)
 
     def finish(self) -> None:
         """InternalError on every rank unless all arrived as it was sent. Collective."""

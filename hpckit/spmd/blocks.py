@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpckit.spmd.library import MPI
+from hpckit.spmd.waiting import wait_all
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -27,7 +28,7 @@ def exchange_blocks(context: Context, outgoing: Sequence[np.ndarray], incoming: 
         dest, source = (context.rank + distance) % context.size, (context.rank - distance) % context.size
         requests = [context._comm.Irecv([part, MPI.BYTE], source=source, tag=TAG) for part in _slices(incoming[source])]
         requests += [context._comm.Isend([part, MPI.BYTE], dest=dest, tag=TAG) for part in _slices(outgoing[dest])]
-        MPI.Request.Waitall(requests)
+        wait_all(context._comm, requests)
         context.count(bytes=len(outgoing[dest]), messages=int(len(outgoing[dest]) > 0))
 
 
@@ -71,7 +72,7 @@ def _swap(context: Context, part: np.ndarray, dest: int, into: np.ndarray, sourc
     if len(part):
         requests.append(context._comm.Isend([part, MPI.BYTE], dest=dest, tag=TAG))
         context.count(bytes=len(part), messages=1)
-    MPI.Request.Waitall(requests)
+    wait_all(context._comm, requests)
 
 
 def _slices(block: np.ndarray) -> list[np.ndarray]:

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 
-from hpckit.errors import InternalError
-from hpckit.spmd import exchange, route
+from hpckit.errors import InternalError, RankLost
+from hpckit.spmd import exchange, recovery, route
 from hpckit.spmd.library import MPI
 from hpckit.spmd.memory import default_budget_bytes
 from hpckit.spmd.profile import Profile
 from hpckit.spmd.progress import Progress
+from hpckit.spmd.waiting import Watched
 
 T = TypeVar("T")
 OPERATIONS = {"sum": MPI.SUM, "min": MPI.MIN, "max": MPI.MAX}
@@ -30,17 +31,31 @@ class Context:
     rank, size   this process and how many there are
     node_size    how many of them run on this node
     profile      seconds, bytes, rows and messages per phase
+    surviving    whether this job goes on when ranks die (`hpckit run --survive`): then every operation that talks to
+                 other ranks may raise RankLost, and recover() goes on with fewer
+    epoch        how many recoveries there were
+    origin       this process's rank in the first world: its name through all recoveries
+    origins      the origins of all ranks of now, in rank order
     """
 
     def __init__(self, communicator: MPI.Intracomm) -> None:
         """Collective: duplicates `communicator`."""
-        self._comm = communicator.Dup()
-        self._meeting = communicator.Dup()  # failing ranks meet here, whatever the others are doing
-        node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
+        self._watched = Watched(communicator.Dup()) if recovery.asked_to_survive() else None
+        self.surviving: bool = self._watched is not None
+        self._comm: Any = self._watched or communicator.Dup()
+        self._meeting: MPI.Comm = communicator.Dup()  # failing ranks meet here, whatever the others are doing
         self.rank: int = self._comm.Get_rank()
         self.size: int = self._comm.Get_size()
+        self.origin: int = self.rank
+        self.origins: tuple[int, ...] = tuple(range(self.size))
+        self.epoch = 0
+        node = communicator.Split_type(MPI.COMM_TYPE_SHARED)
         self.node_size: int = node.Get_size()
+        if self.surviving:
+            self._first = communicator.Get_group()
+            self._on_node = frozenset(recovery.origins_of(node, self._first))
         node.Free()
+        self._agreed_lost = False
         self.profile = Profile()
 
     @property
@@ -58,6 +73,8 @@ class Context:
         error: Exception | None = None
         try:
             yield
+        except RankLost:
+            raise  # not an error of this work, and the others see it as well
         except Exception as caught:
             error = caught
         self._raise_agreed(error, what)
@@ -83,6 +100,8 @@ class Context:
         if self.is_root:
             try:
                 result = function(*args)
+            except RankLost:
+                raise
             except Exception as caught:
                 error, failure = caught, _describe_failure(caught, getattr(function, "__name__", "root's work"))
         result, failure = self._comm.bcast((result, failure), root=0)
@@ -199,6 +218,45 @@ class Context:
         everyone = self.gather(self.profile.to_dict())
         self.on_root(Profile.write, path, everyone)
 
+    # Survival
+
+    def check(self) -> None:
+        """RankLost if a rank is known to have died, else nothing; to be called between batches of long local work.
+        Local: about a microsecond, and none at all in a job that does not survive losses."""
+        if self._watched is not None:
+            self._watched.check()
+
+    def settle(self) -> None:
+        """RankLost on every survivor if any rank died or saw a death before all came here, else nothing on any.
+
+        Collective. What `settle` returned from, no rank takes back: it stands between work and its commit. Without
+        survival there is nothing to agree on.
+        """
+        if self._watched is not None and not recovery.agree(self._watched.raw, True):
+            self._agreed_lost = True
+            self._watched.lost()
+
+    def recover(self) -> recovery.Loss:
+        """Go on without the ranks that died. Collective over the survivors, after RankLost on each of them.
+
+        This context then has a new rank, size, node_size and epoch; what it had under way is given up, and all ranks
+        start again from the state that each one keeps. Ranks keep their order. A rank that dies meanwhile is lost too.
+        """
+        if self._watched is None:
+            raise InternalError("recover() in a job that was not started with `hpckit run --survive`")
+        before = self.origins
+        self._watched.give_up()
+        if not self._agreed_lost:
+            recovery.agree(self._watched.raw, False)  # ranks in settle() wait for us there
+        communicator, self._meeting = recovery.shrink(self._watched.raw)
+        self._comm = self._watched = Watched(communicator)
+        self._agreed_lost = False
+        self.rank, self.size = communicator.Get_rank(), communicator.Get_size()
+        self.origins = recovery.origins_of(communicator, self._first)
+        self.node_size = len(self._on_node.intersection(self.origins))
+        self.epoch += 1
+        return recovery.describe(self.epoch, before, self.origins)
+
     # The end
 
     def meet(self) -> Callable[[], bool]:
@@ -208,8 +266,10 @@ class Context:
         return lambda: bool(request.Test())
 
     def close(self) -> None:
-        """End MPI in order. Collective, and nothing of MPI may be called afterwards."""
-        if not MPI.Is_finalized():
+        """End MPI in order. Collective, and nothing of MPI may be called afterwards.
+
+        A job that survives losses leaves MPI as it is: ending it may wait for the dead."""
+        if not self.surviving and not MPI.Is_finalized():
             self._comm.Free()
             self._meeting.Free()
             MPI.Finalize()

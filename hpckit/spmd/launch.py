@@ -13,6 +13,7 @@ SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 NODE_SIZE_VARIABLES = ("MPI_LOCALNRANKS",)  # MPICH's; Open MPI chooses its transports by the launcher's flags
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
+SURVIVE_VARIABLE = "HPCKIT_SURVIVE"  # set by `hpckit run --survive`
 TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of the ranks end on a terminal
 
 
