@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.moving import canonical_starts
 from hpckit.errors import UserError
@@ -143,6 +144,7 @@ def linspace(
     return DistArray(context, values.astype(kind), starts)
 
 
+@alike()
 def from_function(
     function: Callable[..., Any], shape: Any, dtype: Any = None, context: Context | None = None
 ) -> DistArray:

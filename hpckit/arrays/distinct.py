@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.indexing import ravel, starts_of
 from hpckit.arrays.moving import all_rows, redistribute, send_rows
@@ -16,6 +17,7 @@ from hpckit.errors import UserError
 SAMPLES = 256  # values a rank gives for the choice of the splitters
 
 
+@alike()
 def unique(
     x: DistArray,
     return_index: bool = False,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.moving import canonical_starts, gather, to_starts
 from hpckit.errors import UserError
@@ -75,6 +76,7 @@ def broadcast_shape(shapes: Sequence[tuple[int, ...]], place: str) -> tuple[int,
         ) from None
 
 
+@alike("functions of elements")
 def apply(function: Callable[..., Any], operands: Sequence[Any], place: str, **options: Any) -> DistArray:
     """function(*operands, **options) element by element, as a DistArray. Collective."""
     aligned = Aligned(operands, place)
@@ -92,6 +94,7 @@ def called(place: str, function: Callable[..., Any], *args: Any, **options: Any)
         raise UserError(f"{place}: {error}") from error
 
 
+@alike()
 def astype(x: DistArray, dtype: Any, copy: bool = True) -> DistArray:
     """`x` converted to `dtype`. Collective."""
     kind = checks.supported(dtype, "astype")
@@ -101,6 +104,7 @@ def astype(x: DistArray, dtype: Any, copy: bool = True) -> DistArray:
         return x.with_local(called("astype", x.local.astype, kind))
 
 
+@alike()
 def where(condition: Any, *choices: Any) -> Any:
     """where(condition, x, y): x where the condition holds, else y, any of them a DistArray; where(condition) is
     `nonzero`. Collective."""
@@ -113,6 +117,7 @@ def where(condition: Any, *choices: Any) -> Any:
     return apply(np.where, [condition, *choices], "where")
 
 
+@alike()
 def clip(x: DistArray, min: Any = None, max: Any = None) -> DistArray:
     """Values limited to min … max, either of which may be None. Collective."""
     if min is None and max is None:
@@ -122,6 +127,7 @@ def clip(x: DistArray, min: Any = None, max: Any = None) -> DistArray:
     return apply(np.maximum, [x, min], "clip") if max is None else apply(np.clip, [x, min, max], "clip")
 
 
+@alike()
 def round(x: DistArray, decimals: int = 0) -> DistArray:
     """Values rounded as np.round does. Collective."""
     return apply(np.round, [x], "round", decimals=decimals)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.axes import Groups, grouped
 from hpckit.errors import UserError
@@ -14,31 +15,37 @@ from hpckit.errors import UserError
 _INT64 = np.iinfo(np.int64)
 
 
+@alike()
 def min(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Least value along `axis` (None: of everything); NaN if there is one, −0 before +0. Collective."""
     return _extreme(x, axis, keepdims, largest=False)
 
 
+@alike()
 def max(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Greatest value along `axis` (None: of everything); NaN if there is one. Collective."""
     return _extreme(x, axis, keepdims, largest=True)
 
 
+@alike()
 def argmin(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Index of the first least value along `axis` (None: in row-major order). Collective. int64."""
     return _place(x, axis, keepdims, largest=False)
 
 
+@alike()
 def argmax(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Index of the first greatest value along `axis` (None: in row-major order). Collective. int64."""
     return _place(x, axis, keepdims, largest=True)
 
 
+@alike()
 def any(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether any value along `axis` is true (not 0). Collective."""
     return _truth(grouped(x, axis, keepdims, "any"), np.logical_or, "max")
 
 
+@alike()
 def all(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """Whether all values along `axis` are true (not 0). Collective."""
     return _truth(grouped(x, axis, keepdims, "all"), np.logical_and, "min")

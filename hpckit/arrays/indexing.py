@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.elementwise import Aligned, called
 from hpckit.arrays.moving import bcast_row, canonical_starts, fetch, gather, own_range, send_rows, to_starts
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
 
+@alike("x[…]")
 def get(x: DistArray, key: Any) -> Any:
     """x[key]. Collective. Rows stay on their rank, so that blocks may become uneven (`redistribute` evens them).
 
@@ -39,6 +41,7 @@ def get(x: DistArray, key: Any) -> Any:
     return _trailing(DistArray(x.context, chosen, starts_of(x.context, len(chosen))), rest)
 
 
+@alike("x[…] = …")
 def put(x: DistArray, key: Any, value: Any) -> None:
     """x[key] = value in place. Collective. `value` is a scalar, a NumPy array or a DistArray that broadcasts to what
     x[key] is."""
@@ -202,6 +205,7 @@ def _mask(x: DistArray, mask: Any) -> np.ndarray:
     return mask[x.start : x.stop]
 
 
+@alike()
 def take(x: DistArray, indices: Any, axis: Any = None) -> Any:
     """Rows (or, along another axis, what NumPy's take gives) by their numbers; negative ones count from the end.
     Collective.
@@ -243,6 +247,7 @@ def ravel(x: DistArray) -> DistArray:
     return x if x.ndim == 1 else DistArray(x.context, x.local.reshape(-1), x.starts * x.row_size)
 
 
+@alike()
 def reshape(x: DistArray, shape: Any) -> DistArray:
     """The elements in row-major order in another shape, in canonical blocks unless the first axis stays. Collective."""
     wanted = [operator.index(n) for n in (shape if isinstance(shape, tuple | list) else (shape,))]
@@ -260,6 +265,7 @@ def reshape(x: DistArray, shape: Any) -> DistArray:
     return DistArray(x.context, flat.local.reshape(own, *wanted[1:]), rows)
 
 
+@alike()
 def item(x: DistArray) -> Any:
     """The value of an array of one element as a Python object. Collective."""
     if x.size != 1:

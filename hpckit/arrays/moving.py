@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit._kernels import route
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.errors import InternalError, MemoryBudgetError, UserError
 from hpckit.partition import block_range
@@ -68,6 +69,7 @@ def _check(context: Context, received: np.ndarray, arriving: np.ndarray) -> None
         start += size
 
 
+@alike()
 def redistribute(x: DistArray, like: DistArray | None = None, counts: Sequence[int] | None = None) -> DistArray:
     """`x` in blocks that differ by at most one row, or those of `like`, or `counts[r]` rows on rank r. Collective.
 
@@ -101,6 +103,7 @@ def to_starts(x: DistArray, starts: np.ndarray) -> DistArray:
     return DistArray(x.context, np.concatenate([received[:before], x.local[stays], received[before:]]), starts)
 
 
+@alike()
 def gather(x: DistArray, to: str = "all") -> Any:
     """The whole array as np.ndarray on all ranks, or with to="root" on rank 0 (None elsewhere). Collective.
 
@@ -179,6 +182,7 @@ def all_rows(context: Context, rows: np.ndarray) -> np.ndarray:
     return bcast_array(context, received if context.is_root else None)
 
 
+@alike()
 def concatenate(arrays: Sequence[Any], axis: int = 0) -> DistArray:
     """Arrays one after another along the first axis, in canonical blocks; along another axis, block by block.
     Collective."""

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpckit._kernels import arrays as kernel
 from hpckit.arrays import words
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.axes import Groups, grouped
 from hpckit.arrays.elementwise import called
@@ -23,6 +24,7 @@ FEW = 1 << 16  # candidates, over all ranks, that are gathered and sorted
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
+@alike()
 def quantile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
     """np.quantile to the bit (of integers: of int64), for q a number or array in 0 … 1: exact, no sort. Collective.
 
@@ -50,11 +52,13 @@ def quantile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", kee
     return found if found.ndim else found[()]
 
 
+@alike()
 def median(x: DistArray, axis: Any = None, keepdims: bool = False) -> Any:
     """The quantile 0.5. Collective."""
     return quantile(x, 0.5, axis, keepdims=keepdims)
 
 
+@alike()
 def percentile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False) -> Any:
     """Quantiles given in percent. Collective."""
     hundredths = np.true_divide(q, 100)

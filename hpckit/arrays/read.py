@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.moving import canonical_starts, own_range
 from hpckit.errors import InputError, UserError
@@ -22,6 +23,7 @@ _AS_TABLE = "read it as a table with hk.scan_hdf5"
 READ_ROWS_BYTES = 64 << 20  # what is read of an HDF5 dataset at a time
 
 
+@alike()
 def from_npy(path: str | os.PathLike[str], context: Context | None = None) -> DistArray:
     """The array in a .npy file in canonical blocks, mapped into memory: pages are read when they are used, and changes
     stay in memory. Collective. InputError naming the file where it is missing, damaged or of another kind."""
@@ -65,6 +67,7 @@ def _npy_header(path: str) -> tuple[tuple[int, ...], np.dtype, bool, int]:
     return shape, dtype, fortran, offset
 
 
+@alike()
 def from_hdf5(path: str | os.PathLike[str], dataset: str, context: Context | None = None) -> DistArray:
     """A dataset of an HDF5 file in canonical blocks; each rank reads its rows. Collective.
 
@@ -144,6 +147,7 @@ def _hdf5_rows(
     return local
 
 
+@alike(but=["data"])
 def from_arrow(data: Any, column: str | None = None, context: Context | None = None) -> DistArray:
     """The array whose block on each rank is that rank's Arrow array, or `column` of its table or record batch (from
     `hk.scan_parquet(…).collect(to="local")`, say). Collective. No copy of one chunk of plain numbers.

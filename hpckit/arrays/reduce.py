@@ -11,6 +11,7 @@ import numpy as np
 
 from hpckit._kernels.exactsum import ExactSums, variances
 from hpckit.arrays import checks, exact
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.axes import Groups, grouped
 from hpckit.arrays.elementwise import astype
@@ -22,6 +23,7 @@ _SUM_SLICE = 1 << 16  # integers added and compared at a time
 _ROWS_AT_ONCE = 1 << 16  # groups that have exact sums at the same time, where they are this rank's alone
 
 
+@alike()
 def sum(x: DistArray, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Sum along `axis` (None: of everything). Collective.
 
@@ -44,6 +46,7 @@ def sum(x: DistArray, axis: Any = None, dtype: Any = None, keepdims: bool = Fals
     return _by_part(x, kind, lambda part, real: _float_sums(grouped(part, axis, keepdims, "sum"), real, 0))
 
 
+@alike()
 def mean(x: DistArray, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Arithmetic mean along `axis`, correctly rounded; NaN of no values. Collective. `dtype` is that of the result."""
     x = of_kind(x, "biufc", "mean")
@@ -51,6 +54,7 @@ def mean(x: DistArray, axis: Any = None, dtype: Any = None, keepdims: bool = Fal
     return _by_part(x, kind, lambda part, real: _means(grouped(part, axis, keepdims, "mean"), real))
 
 
+@alike()
 def var(x: DistArray, axis: Any = None, dtype: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """Variance along `axis` with divisor n - ddof, correctly rounded from the exact sums of x and of x². Collective.
 
@@ -65,6 +69,7 @@ def var(x: DistArray, axis: Any = None, dtype: Any = None, ddof: int = 0, keepdi
     return _variances(grouped(x, axis, keepdims, "var"), kind, ddof)
 
 
+@alike()
 def std(x: DistArray, axis: Any = None, dtype: Any = None, ddof: int = 0, keepdims: bool = False) -> Any:
     """Standard deviation along `axis`: the square root of `var`. Collective."""
     kind = _float_dtype(of_kind(x, "biufc", "std").dtype, dtype, "std")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpckit.arrays import checks, exact
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.axes import grouped
 from hpckit.arrays.elementwise import astype
@@ -20,6 +21,7 @@ _LANES = 256
 _SAFE = 1e290  # products between 1 / this and this can be multiplied in any order: nothing overflows or vanishes
 
 
+@alike()
 def cumsum(x: DistArray, axis: Any = None, dtype: Any = None) -> DistArray:
     """Running sums along `axis` (None: of all elements in row-major order), in the blocks of `x`. Collective.
 
@@ -38,6 +40,7 @@ def cumsum(x: DistArray, axis: Any = None, dtype: Any = None) -> DistArray:
     return _float_cumsum(x, kind)
 
 
+@alike()
 def cumprod(x: DistArray, axis: Any = None, dtype: Any = None) -> DistArray:
     """Running products along `axis` (None: of all elements in row-major order), in the blocks of `x`. Collective.
 
@@ -54,6 +57,7 @@ def cumprod(x: DistArray, axis: Any = None, dtype: Any = None) -> DistArray:
     return _float_cumprod(x, kind)
 
 
+@alike()
 def prod(x: DistArray, axis: Any = None, dtype: Any = None, keepdims: bool = False) -> Any:
     """Product along `axis` (None: of everything). Collective. Integers wrap around as NumPy's do."""
     x = of_kind(x, "biufc", "prod")

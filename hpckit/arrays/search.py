@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.elementwise import called
 from hpckit.arrays.indexing import ravel, starts_of
@@ -13,6 +14,7 @@ from hpckit.arrays.moving import all_rows, send_rows
 from hpckit.errors import UserError
 
 
+@alike()
 def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
     """Where in the sorted 1-D array `a` the values `v` would be inserted, as np.searchsorted has it. Collective.
 
@@ -69,6 +71,7 @@ def _search_distributed(a: DistArray, v: DistArray, side: str) -> DistArray:
     return v.with_local(places.reshape(v.local.shape))
 
 
+@alike()
 def nonzero(x: DistArray) -> tuple[DistArray, ...]:
     """Indices of the elements that are not zero, an int64 array for each axis, in row-major order. Collective.
 
@@ -83,6 +86,7 @@ def nonzero(x: DistArray) -> tuple[DistArray, ...]:
     return tuple(DistArray(x.context, np.asarray(index, np.int64), starts) for index in (first, *found[1:]))
 
 
+@alike()
 def flatnonzero(x: DistArray) -> DistArray:
     """Row-major indices of the elements that are not zero. Collective."""
     return nonzero(ravel(x))[0]

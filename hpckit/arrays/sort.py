@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.moving import canonical_starts, redistribute
 from hpckit.errors import UserError
@@ -17,6 +18,7 @@ from hpckit.sorting import keys, numbers, pairs
 Flags = bool | Sequence[bool]
 
 
+@alike()
 def sort(x: DistArray, axis: int = -1, *, descending: bool = False, nulls_first: bool = False) -> DistArray:
     """The values of `x` (1-D) in order, in canonical blocks. Collective.
 
@@ -31,6 +33,7 @@ def sort(x: DistArray, axis: int = -1, *, descending: bool = False, nulls_first:
     return DistArray(x.context, local, canonical_starts(len(x), x.context.size))
 
 
+@alike()
 def argsort(x: DistArray, axis: int = -1, *, descending: bool = False, nulls_first: bool = False) -> DistArray:
     """The indices (int64) that sort `x` (1-D), ties by index, in canonical blocks. Collective. Options as of `sort`."""
     _check_key(x, axis, "argsort")
@@ -40,6 +43,7 @@ def argsort(x: DistArray, axis: int = -1, *, descending: bool = False, nulls_fir
     return DistArray(x.context, local, canonical_starts(len(x), x.context.size))
 
 
+@alike()
 def sort_by(
     by: DistArray | Sequence[DistArray], *payload: DistArray, descending: Flags = False, nulls_first: Flags = False
 ) -> tuple[DistArray, ...]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hpckit._kernels import arrays as kernel
 from hpckit.arrays import exact
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.elementwise import called
 from hpckit.arrays.extremes import max as max_
@@ -20,6 +21,7 @@ from hpckit.errors import UserError
 _PIECE = 1 << 15  # values converted to float64 at a time
 
 
+@alike()
 def bincount(x: DistArray, weights: DistArray | None = None, minlength: int = 0) -> np.ndarray:
     """np.bincount of a 1-D array of integers >= 0: how often each number occurs, on every rank. Collective.
 
@@ -65,6 +67,7 @@ def _weighted(x: DistArray, ids: np.ndarray, weights: np.ndarray, groups: int, k
     return exact.merged(x.context, [sums], lambda states, which: states[0].means(odd=shorter)).astype(kind)
 
 
+@alike()
 def histogram(
     x: DistArray, bins: Any = 10, range: Any = None, density: bool = False, weights: DistArray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hpckit.arrays import checks
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.arrays.elementwise import Aligned, called
 from hpckit.arrays.moving import to_starts
@@ -23,6 +24,7 @@ REDUCTIONS = {
 ACCUMULATIONS = {np.add: "cumsum", np.multiply: "cumprod"}
 
 
+@alike("operators and ufuncs")
 def dispatch(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """What NumPy calls for ufunc(…) and ufunc.method(…) where an operand is a DistArray. Collective."""
     name = f"np.{ufunc.__name__}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hpckit.arrays.alike import alike
 from hpckit.arrays.array import DistArray
 from hpckit.errors import OutputError, UserError
 from hpckit.sinks.scratch import pwrite_all
@@ -17,6 +18,7 @@ from hpckit.sinks.target import Pending, Target, output_errors
 WRITE_BYTES = 64 << 20  # what is converted and written at a time
 
 
+@alike()
 def to_npy(x: DistArray, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write `x` as a .npy file, each rank its block. Collective. The file is there whole or not at all.
 
@@ -35,6 +37,7 @@ def to_npy(x: DistArray, path: str | os.PathLike[str], overwrite: bool = False) 
     _write([x], os.fspath(path), overwrite, create)
 
 
+@alike()
 def to_hdf5(arrays: Mapping[str, DistArray], path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write arrays as contiguous datasets of one HDF5 file: {"energy": x, "run/mass": y}. Collective; the file is there
     whole or not at all. OutputError where it exists and `overwrite` is not set, or cannot be written.
