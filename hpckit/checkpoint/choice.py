@@ -1,0 +1,100 @@
+"""Which parts of a folder make up the state to go on from: pure decisions, the same on every rank.
+
+Several lives of a job, on different numbers of ranks and each cut short anywhere, have left parts behind. What makes
+parts fit together is that the units they cover are disjoint; nothing else is needed for a right answer. To lose as
+little as possible, the newest life goes first, and of each of its writers the newest part that is whole. Its parts
+contain those that they supersede, so these are not even read; what a life had taken up but not saved again is still
+there in the parts of the life before, whose units nobody newer covers. A part that overlaps with what is taken
+(a process of an earlier life that lived on and saved once more) gives way to an older one of its writer that does not.
+
+A rank's state only grows within a life, so its newest whole part contains its older ones. A part that was damaged in an
+earlier restart and can be read again is harmless for the same reason: superseding goes by writer, and covered units are
+compared in any case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from hpckit.checkpoint.names import Entry
+from hpckit.frozen import frozen
+
+
+@frozen
+class Outcome:
+    """What reading a part gave: why it is not whole ("" if it is), the units it covers, the writers it supersedes."""
+
+    damage: str
+    covers: frozenset[int] = frozenset()
+    supersedes: tuple[str, ...] = ()
+
+
+class Choice:
+    """Asks for parts (`wanted`) and is told what they are (`report`) until nothing more is wanted.
+
+    taken      the parts that make up the state, with what reading them gave
+    covered    all units that they cover, and those that were held from the start
+    warnings   damage found and what is used instead
+    """
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        held: Iterable[int] = (),
+        holders: Iterable[str] = (),
+        with_work_only: bool = False,
+    ) -> None:
+        """`entries`: the parts that exist. `held`, `holders`: units that living ranks have in memory, and the writers
+        that these ranks are or have taken up. `with_work_only`: parts that cover no unit are not taken."""
+        self.taken: list[tuple[Entry, Outcome]] = []
+        self.covered: set[int] = set(held)
+        self.warnings: list[str] = []
+        self._superseded: set[str] = set(holders)
+        self._with_work_only = with_work_only
+        lives: dict[tuple[int, str], dict[str, list[Entry]]] = {}
+        for entry in entries:
+            lives.setdefault((entry.life, entry.token), {}).setdefault(entry.writer, []).append(entry)
+        for writers in lives.values():
+            for generations in writers.values():
+                generations.sort(key=_age)
+        self._lives = [lives[key] for key in sorted(lives)]  # the newest last
+
+    def wanted(self) -> list[Entry]:
+        """The parts to read now, by writer; empty when the choice is made."""
+        while self._lives:
+            writers = self._lives[-1]
+            for writer in [w for w, left in writers.items() if not left or w in self._superseded]:
+                del writers[writer]
+            if writers:
+                return [writers[writer][-1] for writer in sorted(writers)]
+            self._lives.pop()
+        return []
+
+    def report(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
+        """What the wanted parts are, in the order in which they were wanted."""
+        writers = self._lives[-1]
+        for entry, outcome in outcomes:
+            generations = writers[entry.writer]
+            generations.pop()
+            if outcome.damage:
+                self._warn_damaged(entry, outcome.damage, generations)
+            elif self._with_work_only and not outcome.covers:
+                continue
+            elif self.covered.isdisjoint(outcome.covers):
+                self._take(entry, outcome)
+                generations.clear()
+
+    def _take(self, entry: Entry, outcome: Outcome) -> None:
+        self.taken.append((entry, outcome))
+        self.covered |= outcome.covers
+        self._superseded.update(outcome.supersedes)
+
+    def _warn_damaged(self, entry: Entry, damage: str, older: list[Entry]) -> None:
+        instead = "the one before is tried" if older else "nothing else of it is there: its work is done again"
+        self.warnings.append(f"{entry} {damage}; {instead} ({entry.name})")
+
+
+def _age(entry: Entry) -> tuple[int, int, str]:
+    """Later files of a writer compare greater; a phase comes before the parts committed after it."""
+    place = (entry.generation, 0) if entry.kind == "phase" else (entry.after, entry.generation)
+    return (*place, entry.name)

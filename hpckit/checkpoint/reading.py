@@ -1,0 +1,62 @@
+"""Reading the chosen parts on all ranks at once: each part is read by one rank, checked, and kept by it."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from hpckit.checkpoint import content
+from hpckit.checkpoint.choice import Choice, Outcome
+from hpckit.checkpoint.content import DamagedError, Part
+from hpckit.checkpoint.names import Entry
+
+if TYPE_CHECKING:
+    from hpckit.spmd.context import Context
+
+
+def read_chosen(ctx: Context, path: str, choice: Choice) -> list[Part]:
+    """Carry `choice` through; returns the parts this rank has read and keeps. Collective.
+
+    Rounds: what is wanted is dealt by size over the ranks, in view of what they keep already; usually one round.
+    """
+    kept: dict[str, Part] = {}
+    loads = [0] * ctx.size
+    while wanted := choice.wanted():
+        readers = deal(wanted, loads)
+        own: dict[str, Outcome] = {}
+        with ctx.agreed(f"reading checkpoint {path}"):
+            for entry, reader in zip(wanted, readers, strict=True):
+                if reader == ctx.rank:
+                    own[entry.name] = _read(path, entry, kept)
+        outcomes: dict[str, Outcome] = {}
+        for theirs in ctx.allgather(own):
+            outcomes.update(theirs)
+        before = len(choice.taken)
+        choice.report([(entry, outcomes[entry.name]) for entry in wanted])
+        taken = {entry.name for entry, _ in choice.taken[before:]}
+        for entry, reader in zip(wanted, readers, strict=True):
+            if entry.name in taken:
+                loads[reader] += entry.size
+            else:
+                kept.pop(entry.name, None)
+    return list(kept.values())
+
+
+def deal(entries: list[Entry], loads: list[int]) -> list[int]:
+    """The rank that reads each entry: the largest first, to the rank with the least to keep. Local."""
+    heap = [(load, rank) for rank, load in enumerate(loads)]
+    heapq.heapify(heap)
+    readers = [0] * len(entries)
+    for i in sorted(range(len(entries)), key=lambda i: (-entries[i].size, i)):
+        load, readers[i] = heap[0]
+        heapq.heapreplace(heap, (load + entries[i].size, readers[i]))
+    return readers
+
+
+def _read(path: str, entry: Entry, kept: dict[str, Part]) -> Outcome:
+    try:
+        part = content.read(path, entry)
+    except DamagedError as error:
+        return Outcome(str(error))
+    kept[entry.name] = part
+    return Outcome("", frozenset(part.covers), part.supersedes)
