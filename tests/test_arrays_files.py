@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 import hpckit as hk
+from hpckit.errors import OutputError
 
 ARRAYS = cases.arrays()
 
@@ -34,6 +35,13 @@ def test_hdf5_there_and_back(tmp_path: Path, name: str) -> None:
         assert file["deep/b"][()].tolist() == [0, 1, 2, 3, 4]
     cases.same(stored.view(ARRAYS[name].dtype) if ARRAYS[name].dtype.kind in "mM" else stored, ARRAYS[name])
     cases.same(hk.arrays.from_hdf5(path, "a").gather(), ARRAYS[name])
+
+
+@pytest.mark.parametrize("name", ["x.txt", "x", "x.npy.h5", ".npy"])
+def test_npy_under_a_wrong_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OutputError, match=r"expected a name that ends in \.npy"):
+        hk.arrays.arange(3).to_npy(tmp_path / name)
+    assert not list(tmp_path.iterdir())
 
 
 def test_other_layouts_are_read(tmp_path: Path) -> None:

@@ -195,6 +195,8 @@ def test_files_that_cannot_be_read(tmp_path):
     for column in "xz":
         with pytest.raises(InputError, match=f"column '{column}'"):
             Read("parquet", tmp_path / "y.parquet", columns=[column])
+    with pytest.raises(InputError, match=r"'z': bytes \(type binary\) that are no UTF-8 text"):
+        Read("parquet", tmp_path / "y.parquet", columns=["z"])
     with pytest.raises(QueryError, match="banana"):
         Read("parquet", tmp_path / "y.parquet", [("banana", 1)])
 

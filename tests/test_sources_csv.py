@@ -210,11 +210,22 @@ def test_misfits_behind_the_sample_are_rejects(tmp_path):
 
 @pytest.mark.parametrize("data", [b"", b"\n\n", b"\xef\xbb\xbf"])
 def test_nothing_to_find_columns_in(tmp_path, data):
-    with pytest.raises(InputError, match="columns"):
+    with pytest.raises(InputError, match=r"is empty: expected a line with the names of the columns"):
         read(tmp_path, data)
     named = read(tmp_path, data, [("columns", {"a": "BIGINT", "b": "DATE"})])
     assert named.types == {"a": "int64", "b": "date32[day]"}
     assert named.rows == []
+
+
+@pytest.mark.parametrize(
+    ("magic", "kind"), [(b"PAR1\x15", "Parquet"), (b"ARROW1\0", "Arrow"), (b"\x89HDF\r\n", "HDF5")]
+)
+@pytest.mark.parametrize("name", ["a", "z"], ids=["first", "later"])
+def test_a_file_of_another_kind(tmp_path, magic, kind, name):
+    (tmp_path / "m.csv").write_text("a,b\n1,x\n")
+    (tmp_path / f"{name}.csv").write_bytes(magic + b"\0\1\2\n" * 9)
+    with pytest.raises(InputError, match=rf"{name}\.csv: is an? {kind} file, not CSV"):
+        Read("csv", tmp_path / "*.csv")
 
 
 def test_header_only(tmp_path):

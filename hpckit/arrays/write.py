@@ -22,7 +22,7 @@ WRITE_BYTES = 64 << 20  # what is converted and written at a time
 def to_npy(x: DistArray, path: str | os.PathLike[str], overwrite: bool = False) -> None:
     """Write `x` as a .npy file, each rank its block. Collective. The file is there whole or not at all.
 
-    OutputError where it exists and `overwrite` is not set, or cannot be written.
+    OutputError where it exists and `overwrite` is not set, does not end in .npy, or cannot be written.
     """
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(
@@ -34,7 +34,7 @@ def to_npy(x: DistArray, path: str | os.PathLike[str], overwrite: bool = False) 
             file.write(header.getvalue())
         return [len(header.getvalue())]
 
-    _write([x], os.fspath(path), overwrite, create)
+    _write([x], os.fspath(path), overwrite, create, ".npy")
 
 
 @alike()
@@ -55,11 +55,13 @@ def _stored(dtype: np.dtype) -> np.dtype:
     return dtype.newbyteorder("<")
 
 
-def _write(arrays: list[DistArray], path: str, overwrite: bool, create: Callable[[str], list[int | None]]) -> None:
+def _write(
+    arrays: list[DistArray], path: str, overwrite: bool, create: Callable[[str], list[int | None]], ending: str = ""
+) -> None:
     """Root makes a temporary file by `create`, which gives the offset of each array's data; all ranks fill it."""
     context = arrays[0].context
     needed = sum(x.nbytes for x in arrays)
-    target = context.on_root(_checked, path, overwrite)
+    target = context.on_root(_checked, path, overwrite, ending)
     pending: Pending | None = None
     try:
         offsets: list[int | None] = []
@@ -79,7 +81,7 @@ def _write(arrays: list[DistArray], path: str, overwrite: bool, create: Callable
             pending.discard()
 
 
-def _checked(path: str, overwrite: bool) -> Target:
+def _checked(path: str, overwrite: bool, ending: str) -> Target:
     """Refuse what would fail at the end. Local."""
     path = os.path.realpath(path) if os.path.islink(path) else path
     target = Target(path, "array", None, os.path.splitext(path)[1])
@@ -87,6 +89,8 @@ def _checked(path: str, overwrite: bool) -> Target:
         raise OutputError(f"{path}: is a folder; expected the name of a file")
     if not os.path.isdir(target.folder):
         raise OutputError(f"{path}: the folder {target.folder} does not exist; make it first")
+    if ending and target.ending.lower() != ending:
+        raise OutputError(f"{path}: expected a name that ends in {ending}; for another kind of file there is to_hdf5")
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path}: exists already; remove it, choose another name or give overwrite=True")
     return target

@@ -21,6 +21,7 @@ from hpckit.sources.infer_types import Rules, guess_field, typed_field
 from hpckit.sources.reader import BLOCK_BYTES, BlockReader
 
 DELIMITERS = (",", "\t", "|", ";")
+BINARY = {b"PAR1": "a Parquet file", b"ARROW1": "an Arrow file", b"\x89HDF\r\n": "an HDF5 file"}
 SNIFF_RECORDS = 200
 NO_LIMIT = 1 << 62
 
@@ -44,6 +45,7 @@ def csv_format(
     if first is None:
         return _format_of_nothing(files, declared, options, name)
     head, (begin, end, _) = first
+    _refuse_binary(head.data, files[head.file].path)
     shape = _shape(files[head.file], head.data[begin:], declared, options)
     if not shape.quoting:
         begin, end, _ = first_line(head.data, False)
@@ -82,7 +84,10 @@ def _format_of_nothing(
         none = pa.array([], pa.string())
         fields = tuple(typed_field(Field(n, t), t, none, Rules()) for n, t in zip(options.names, kinds, strict=True))
     if not fields:
-        raise InputError(f"{files[0].path}: no line to find columns in; name them with columns = {{'a': 'BIGINT', …}}")
+        raise InputError(
+            f"{files[0].path}: is empty: expected a line with the names of the columns; leave it out, or name them "
+            "in SQL: read_csv(path, columns = {'a': 'BIGINT', …})"
+        )
     return Format(name, "CSV without a line", Mode.CSV, fields, delimiter=options.delimiter or ","), ()
 
 
@@ -225,6 +230,7 @@ def _header_ends(files: Sequence[InputFile], shape: _Shape, row: list[bytes | No
     expected, reader, ends = header_names(row, shape.header), BlockReader(), []
     for number, file in enumerate(files):
         head = _header_head(reader, number, file)
+        _refuse_binary(head.data, file.path)
         begin, end, behind = first_line(head.data, shape.quoting)
         if end:
             names = header_names(_cells(head.data[begin:end], shape, file.path), shape.header)
@@ -240,6 +246,13 @@ def _header_head(reader: BlockReader, number: int, file: InputFile) -> Head:
             return head
         head = read_head(reader, number, file, lines, BLOCK_BYTES)
     return head
+
+
+def _refuse_binary(data: bytes, path: str) -> None:
+    """InputError for the beginning of a file that is no text at all."""
+    for magic, kind in BINARY.items():
+        if data.startswith(magic):
+            raise InputError(f"{path}: is {kind}, not CSV; read files of one kind at a time, kinds go by their endings")
 
 
 def _same_columns(names: list[str], expected: list[str], path: str, model: str) -> None:
