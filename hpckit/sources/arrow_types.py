@@ -75,7 +75,7 @@ def to_engine(array: pa.Array, place: str) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         if is_text(kind):
             raise InputError(
-                f"{place}: bytes (type {kind}) that are no UTF-8 text, which is what tables hold; leave the column out, "
+                f"{place}: bytes (type {kind}) that are no UTF-8 text, which tables hold; leave the column out, "
                 "or store it as hexadecimal digits"
             ) from None
         raise InputError(f"{place}: a value of type {kind} does not fit {wanted}: {error}") from None
