@@ -16,6 +16,11 @@ COMMANDS = {
     "formats": ("hpckit.cli.formats", "list the known log formats, or guess that of a file"),
     "generate": ("hpckit.cli.generate", "write reproducible logs and tables to try things on"),
     "run": ("hpckit.cli.run", "start a command on N ranks with the mpirun and flags that fit"),
+    "submit": ("hpckit.cli.submit", "put a command into Slurm's queue; it goes on by itself after the time limit"),
+    "status": ("hpckit.cli.status", "how jobs stand: state, reason, progress, restarts, last checkpoint"),
+    "logs": ("hpckit.cli.logs", "what a job writes, as it comes with -f"),
+    "cancel": ("hpckit.cli.cancel", "end jobs, with what belongs to them"),
+    "resume": ("hpckit.cli.resume", "go on from what a job saved, also on other numbers of nodes"),
     "doctor": ("hpckit.cli.doctor", "show what MPI, memory, Slurm is here, and what to fix"),
 }
 

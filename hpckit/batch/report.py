@@ -1,0 +1,183 @@
+"""How a job stands, in lines for people: state and reason, progress, skew, restarts, what was saved last."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from hpckit.batch import durations, reasons, records, slurm
+from hpckit.batch.jobstate import JobState
+from hpckit.batch.records import Event, Record
+
+TAIL_BYTES = 1 << 16
+PROGRESS = re.compile(r"^hpckit: (\S[^:]*: \d+ %.*)$", re.MULTILINE)
+LAST_WORDS = re.compile(
+    r"^hpckit.*(?:error: .*|lines read = .*|failed:.*|given up .*|not queued again.*)$", re.MULTILINE
+)
+FILES_MAX = 20_000  # looked at for the newest saved file
+
+
+def headline(state: JobState, record: Record | None) -> str:
+    """ "job 42 (query): RUNNING on 4 nodes (n[1-4]) for 12 min of 2 h"."""
+    number = state.job + (f"_{state.task}" if state.task else "")
+    name = f" ({record.name})" if record else ""
+    text = f"job {number}{name}: {state.state}"
+    meaning = reasons.STATES.get(state.state, "")
+    if state.state == "PENDING":
+        why, _ = reasons.explain(state.reason or "None")
+        text += f": {why}"
+        if state.start_s and state.start_s > time.time():
+            text += f"; Slurm expects it to start at {clock(state.start_s)}"
+        return text
+    if state.state in ("RUNNING", "COMPLETING") and state.nodes:
+        count = f"{state.node_count} node{'s' if state.node_count != '1' else ''} " if state.node_count else ""
+        text += f" on {count}({state.nodes})"
+    elif meaning and meaning != state.state.lower():
+        text += f": {meaning}"
+    if state.elapsed_s is not None:
+        text += f", {durations.words(state.elapsed_s)}"
+        if state.limit_s and state.limit_s != float("inf"):
+            text += f" of {durations.words(state.limit_s)}"
+    if not state.active and state.status:
+        text += f", exit status {state.status}{exit_meaning(state.status)}"
+    elif not state.active and state.signal:
+        text += f", killed by signal {state.signal}"
+    return text
+
+
+def exit_meaning(status: int) -> str:
+    """What hpckit's exit statuses mean."""
+    return {
+        2: ": a mistake in the request, see the log",
+        1: ": an error of the program, see the log",
+        75: ": work was saved; `hpckit resume` goes on",
+    }.get(status, "")
+
+
+def details(state: JobState, record: Record) -> list[tuple[str, str]]:
+    """(what, text) of all that the job's own files and nodes tell."""
+    history, damaged = records.events(record.file("events", state.task))
+    log = record.file("log", state.task)
+    lines = [("ranks", _ranks(history)), ("progress", progress(log, state)), ("skew", skew(state))]
+    lines += [("restarts", restarts(state, record, history)), ("saved", saved(record, state.task))]
+    if not state.active:
+        lines.append(("last words", last_words(log)))
+    if damaged:
+        lines.append(("history", f"{damaged} damaged line(s) in {record.file('events', state.task)} left out"))
+    lines += [("output", record.request.output), ("log", str(log))]
+    return [(what, text) for what, text in lines if text]
+
+
+def _ranks(history: list[Event]) -> str:
+    starts = [event for event in history if event.event == "start"]
+    return str(starts[-1].values.get("ranks", "")) if starts else ""
+
+
+def tail(path: Path) -> str:
+    """The last 64 KiB of a log."""
+    try:
+        with open(path, "rb") as stream:
+            stream.seek(max(0, os.fstat(stream.fileno()).st_size - TAIL_BYTES))
+            return stream.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def progress(log: Path, state: JobState) -> str:
+    """The newest progress line of the log and its age."""
+    if state.state != "RUNNING":
+        return ""
+    found = PROGRESS.findall(tail(log))
+    if not found:
+        return "nothing said yet (long scans say how far they are every 30 s)"
+    age_s = max(0.0, time.time() - log.stat().st_mtime)
+    return f"{found[-1]} ({durations.words(age_s)} ago)"
+
+
+def last_words(log: Path) -> str:
+    """The error or the summary that the log ends with."""
+    found = LAST_WORDS.findall(tail(log))
+    return found[-1].removeprefix("hpckit: ") if found else ""
+
+
+def skew(state: JobState) -> str:
+    """How unevenly the tasks of the running step work, by sstat; "" where it does not say."""
+    if state.state != "RUNNING":
+        return ""
+    number = state.job + (f"_{state.task}" if state.task else "")
+    fields = "--format=JobID,NTasks,AveCPU,MinCPU,MinCPUNode,MaxRSS,MaxRSSNode"
+    try:
+        answer = slurm.call("sstat", ["--noheader", "--parsable2", "--allsteps", fields, "-j", number], limit_s=5.0)
+    except slurm.SlurmError:
+        return ""
+    for line in reversed(answer.stdout.splitlines()):
+        words = line.split("|")
+        if len(words) == 7 and words[1].isdigit() and int(words[1]) > 1:
+            return _skew_words(*words[2:])
+    return ""
+
+
+def _skew_words(average: str, least: str, least_node: str, memory: str, memory_node: str) -> str:
+    average_s, least_s = _cpu_s(average), _cpu_s(least)
+    if not average_s:
+        return ""
+    share = 100 * least_s / average_s
+    return (
+        f"the least busy, on {least_node}, has used {share:.0f} % of the average CPU time; "
+        f"most memory: {memory} on {memory_node}"
+    )
+
+
+def _cpu_s(text: str) -> float:
+    total = 0.0
+    days, dash, clock_text = text.partition("-")
+    try:
+        for part in (clock_text if dash else days).split(":"):
+            total = total * 60 + float(part)
+        return total + (int(days) * 86400 if dash else 0)
+    except ValueError:
+        return 0.0
+
+
+def restarts(state: JobState, record: Record, history: list[Event]) -> str:
+    """How often it was started again, and why."""
+    lives = max([event.life for event in history], default=0)
+    count = max(lives, state.restarts or 0)
+    if not count:
+        return ""
+    ends = {event.life: event.values.get("status") for event in history if event.event == "end"}
+    why = [f"{life + 1}: {_why(ends.get(life))}" for life in range(count)]
+    shown = ", ".join(why[-5:])
+    return f"{count} of at most {record.request.restarts} ({'…, ' if len(why) > 5 else ''}{shown})"
+
+
+def _why(status: object) -> str:
+    return {None: "node lost or preempted", 75: "work saved"}.get(status, f"status {status}")  # type: ignore[call-overload]
+
+
+def saved(record: Record, task: str) -> str:
+    """When something was last saved."""
+    if not record.request.checkpoint:
+        return ""
+    folder = Path(record.request.checkpoint.replace("{index}", task))
+    newest_s, seen = 0.0, 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            seen += 1
+            if seen > FILES_MAX:
+                break
+            try:
+                newest_s = max(newest_s, os.stat(os.path.join(place, name)).st_mtime)
+            except OSError:
+                continue
+    if not newest_s:
+        return f"nothing yet, {folder}"
+    return f"{durations.words(max(0.0, time.time() - newest_s))} ago, {folder}"
+
+
+def clock(seconds: float) -> str:
+    """A time of day, with the date if it is not today's."""
+    then, now = time.localtime(seconds), time.localtime()
+    return time.strftime("%H:%M" if then[:3] == now[:3] else "%Y-%m-%d %H:%M", then)

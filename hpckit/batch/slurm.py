@@ -1,0 +1,135 @@
+"""Calling Slurm's programs: each call has a time limit, and each failure becomes one sentence with its remedy."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+
+from hpckit.errors import UserError
+from hpckit.frozen import frozen
+
+TIMEOUT_S = 30.0
+TIMEOUT_VARIABLE = "HPCKIT_SLURM_TIMEOUT"
+KILL_GRACE_S = 2.0
+
+
+class SlurmError(UserError):
+    """Slurm is not here, does not answer, or refuses; names what was asked and what to do."""
+
+
+class UnknownJobError(SlurmError):
+    """Slurm knows no job of this number (any more)."""
+
+
+@frozen
+class Answer:
+    """What a Slurm program said."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def complaint(self) -> str:
+        """Its error text on one line, without the program's own prefixes."""
+        lines = [line.strip() for line in (self.stderr or self.stdout).splitlines()]
+        words = [line.removeprefix("sbatch: ").removeprefix("error: ") for line in lines if line]
+        return "; ".join(words) or f"exit status {self.status}"
+
+
+def timeout_s() -> float:
+    """Seconds that a Slurm program gets to answer; HPCKIT_SLURM_TIMEOUT overrides."""
+    text = os.environ.get(TIMEOUT_VARIABLE, "")
+    try:
+        return float(text) if text else TIMEOUT_S
+    except ValueError:
+        raise SlurmError(f"{TIMEOUT_VARIABLE}={text!r} is not a number of seconds") from None
+
+
+def call(
+    program: str,
+    arguments: Sequence[str],
+    *,
+    stdin: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    limit_s: float | None = None,
+) -> Answer:
+    """Run one of Slurm's programs. Raises SlurmError if it is not here or does not answer in time."""
+    path = shutil.which(program)
+    if path is None:
+        raise SlurmError(
+            f"no Slurm here: {program} is not on PATH; go to a login node of the cluster (or `module load slurm`), or "
+            "run without a batch system: `hpckit run -n N -- …`"
+        )
+    limit_s = timeout_s() if limit_s is None else limit_s
+    try:
+        process = subprocess.Popen(
+            [path, *arguments],
+            stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**(os.environ if environ is None else environ), "LC_ALL": "C", "SLURM_TIME_FORMAT": "standard"},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise SlurmError(f"{path} cannot be started: {error.strerror}") from error
+    try:
+        stdout, stderr = process.communicate(stdin, timeout=limit_s)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        raise SlurmError(
+            f"{program} did not answer within {limit_s:g} s: Slurm's controller is down or very busy; ask "
+            "`scontrol ping`"
+            f" and try again later ({TIMEOUT_VARIABLE}=SECONDS waits longer)"
+        ) from None
+    answer = Answer(process.returncode, stdout, stderr)
+    if answer.status and _is_down(answer.stderr):
+        raise SlurmError(
+            f"Slurm's controller does not answer ({answer.complaint}); ask `scontrol ping`, try again later"
+        )
+    return answer
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """End a program that does not answer; whatever still holds its pipes is not waited for."""
+    process.terminate()
+    try:
+        process.communicate(timeout=KILL_GRACE_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _is_down(text: str) -> bool:
+    return any(words in text for words in ("Unable to contact slurm controller", "Connection refused", "timed out"))
+
+
+def submit(script: str, arguments: Sequence[str] = (), environ: Mapping[str, str] | None = None) -> str:
+    """Hand `script` to sbatch and return the job's number. Raises SlurmError with what sbatch objects to."""
+    answer = call("sbatch", ["--parsable", *arguments], stdin=script, environ=environ)
+    job = answer.stdout.strip().partition(";")[0]
+    if answer.status or not job.isdigit():
+        from hpckit.batch.refusals import explain
+
+        raise SlurmError(explain(answer.complaint, script))
+    return job
+
+
+def verdict(script: str, environ: Mapping[str, str] | None = None) -> tuple[bool, str]:
+    """(accepted, Slurm's words) for `script`, without submitting it."""
+    answer = call("sbatch", ["--test-only"], stdin=script, environ=environ)
+    if answer.status:
+        from hpckit.batch.refusals import explain
+
+        return False, explain(answer.complaint, script)
+    return True, answer.complaint if answer.stderr else "accepted"
+
+
+def cancel(jobs: Sequence[str]) -> None:
+    """scancel; a job that has ended already is no error. Raises SlurmError."""
+    answer = call("scancel", list(jobs))
+    if answer.status and "already completing or completed" not in answer.stderr:
+        raise SlurmError(f"scancel {' '.join(jobs)}: {answer.complaint}")

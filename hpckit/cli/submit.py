@@ -1,0 +1,346 @@
+"""`hpckit submit`: put a command into Slurm's queue, as one job, a chain, or an array over many inputs."""
+
+from __future__ import annotations
+
+import argparse
+import glob
+import os
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hpckit.batch import folders, mpi, records, settings, submission
+from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before
+from hpckit.batch.script import prefix
+from hpckit.cli.options import Parser, UsageError, duration, positive
+from hpckit.errors import InputError
+
+PROG = "hpckit submit"
+ON_RANKS = ("query", "sort", "convert", "generate")  # commands that read data on many ranks
+SPECIAL = ("{input}", "{stem}", "{index}")
+REFUSED = {
+    "-a": "--each", "--array": "--each", "-o": "--folder", "--output": "--folder", "-e": "--folder",
+    "--error": "--folder", "--signal": "--save-before", "--wrap": "-- COMMAND", "--test-only": "--dry-run",
+    "-D": "the folder to submit from",
+    "--chdir": "the folder to submit from", "-W": "hpckit status",
+    "--wait": "hpckit status", "--requeue": "--restarts", "--no-requeue": "--restarts 0", "--open-mode": "nothing",
+}  # fmt: skip
+
+
+def parser() -> Parser:
+    """The options of `hpckit submit`."""
+    command = Parser(
+        "submit",
+        "Put COMMAND into Slurm's queue: an hpckit command such as `query …`, or a program, `python jobs/x.py …`.\n"
+        "Before the time limit its work is saved and the job is queued again, until it is finished. Options are\n"
+        "Slurm's own; any other option of sbatch is handed on. Defaults come from hpckit.toml ([submit] nodes = 2 …).",
+        examples=[
+            (
+                "hpckit submit -N 4 --ntasks-per-node 32 -t 2:00:00 --account p1 -- query -f report.sql --output out/",
+                "128 ranks; hpckit status shows how far they are",
+            ),
+            ("hpckit submit -N 2-8 -t 1:00:00 --dry-run -- sort 'logs/*.gz' all.parquet --format bgl --by time",
+             "whatever the scheduler has between 2 and 8 nodes; only show the script and Slurm's verdict"),
+            ("hpckit submit -N 1 --each 'logs/*.log' --merge \"sort parts/*.parquet all.parquet --by time\" -- \\\n"
+             "      query \"SELECT time, node FROM read_logs('{input}', 'bgl')\" --output parts/{stem}.parquet",
+             "an array of jobs, one for each input, and a last one that puts their results together"),
+        ],
+    )  # fmt: skip
+    slurm_options = command.add_argument_group("Slurm (any other sbatch option works too)")
+    add = slurm_options.add_argument
+    add("-N", "--nodes", metavar="N|MIN-MAX", help=RANGE_HELP)
+    add("-n", "--ntasks", metavar="N", help="ranks in all")
+    add("--ntasks-per-node", metavar="N", help="ranks on each node (default 1)")
+    add("-c", "--cpus-per-task", metavar="N", help="cores of a rank")
+    add("-t", "--time", metavar="T", help="time limit of one go: 30 (minutes), 2:00:00, 1-12:00:00")
+    add("-p", "--partition", metavar="P", help="where to run")
+    add("-A", "--account", metavar="A", help="whom to charge")
+    add("-q", "--qos", metavar="Q", help="quality of service")
+    add("-J", "--job-name", metavar="NAME", help="default: the command's name")
+    add("--mem", metavar="SIZE", help="memory of a node, where the site wants it said")
+    add("-C", "--constraint", metavar="F", help="features of nodes")
+    add("--exclusive", action="store_true", default=None, help="no other jobs on the nodes")
+    going_on = command.add_argument_group("going on")
+    add = going_on.add_argument
+    add(
+        "--restarts", type=_count, metavar="K", help=f"how often the job is queued again (default {RESTARTS}; 0: never)"
+    )
+    add("--chain", type=positive, metavar="K", help="K jobs in a row instead, where requeueing is not allowed")
+    add(
+        "--save-before",
+        type=duration,
+        metavar="T",
+        help=f"begin to save so long before the limit (default {SAVE_BEFORE_S})",
+    )
+    add("--checkpoint-every", metavar="T", help="save also in between, against lost nodes")
+    add("--survive", action="store_true", help="go on inside the job when a node is lost (Open MPI)")
+    arrays = command.add_argument_group("many inputs")
+    add = arrays.add_argument
+    add("--each", metavar="GLOB", action="append", help="a job for each file: {input} {stem} {index} in COMMAND")
+    add("--at-once", type=positive, metavar="K", help="at most K of them at a time")
+    add("--merge", metavar="COMMAND", help="a last job when all have succeeded")
+    how = command.add_argument_group("how")
+    add = how.add_argument
+    add("--dry-run", action="store_true", help="show the script and Slurm's verdict; submit nothing")
+    add(
+        "--launcher",
+        choices=settings.LAUNCHERS,
+        help="what starts the ranks (default: what fits this MPI and this Slurm)",
+    )
+    add("--mpi", metavar="TYPE", help="srun's --mpi (pmi2, pmix, …)")
+    add("--module", action="append", dest="modules", metavar="M", help="load this module first")
+    add("--venv", metavar="DIR", help="environment of hpckit (default: the one that this command runs in)")
+    add("--stage-env", action="store_true", default=None, help="unpack the environment on each node's own disk")
+    add("--folder", metavar="DIR", help="for log, script and state (default: OUTPUT.job)")
+    add("--parsable", action="store_true", help="print nothing but the job's number")
+    return command
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
+    return int(text)
+
+
+def main(argv: list[str]) -> int:
+    """Submit, or show what would be submitted; returns the exit status. Local."""
+    options, extra, command = parse(argv)
+    request = prepare(options, extra, command)
+    if options.dry_run:
+        text, good, words = submission.dry_run(request)
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        print(f"hpckit: Slurm's verdict: {words}", file=sys.stderr)
+        return 0 if good else 2
+    made = submission.submit(request)
+    report(made, options.parsable)
+    return 0
+
+
+def parse(argv: list[str]) -> tuple[Any, list[str], list[str]]:
+    """(own options, sbatch options as lines, command). Raises UsageError."""
+    cut = argv.index("--") if "--" in argv else len(argv)
+    options, rest = parser().parse_known_args(argv[:cut])
+    command = argv[cut + 1 :]
+    extra: list[str] = []
+    for word in rest:
+        if word.startswith("-"):
+            name = word.partition("=")[0]
+            if name in REFUSED:
+                raise UsageError(f"{name} is set by hpckit; use {REFUSED[name]} instead", PROG)
+            extra.append(word)
+        elif not extra:
+            raise UsageError(
+                f"put `--` before the command: hpckit submit … -- {' '.join(rest)}\nsee `{PROG} --help`", PROG
+            )
+        else:
+            extra[-1] += f" {shlex.quote(word)}"
+    if not command:
+        raise UsageError(f"no command to submit; it stands behind `--`: {PROG} -N 2 -- query …", PROG)
+    return options, extra, command
+
+
+def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
+    """The request that options, settings and the command make, checked as far as that is possible before the queue."""
+    known = settings.load()
+    given = {**known.values, **{name: value for name, value in vars(options).items() if value is not None}}
+    nodes = given.get("nodes")
+    if nodes:
+        node_range(nodes)
+    lead_s = given.get("save_before")
+    command = hpckit_command(command)
+    inputs = expand(options.each) if options.each else []
+    check_placeholders(command, bool(inputs))
+    output = option_of(command, "-o", "--output") or sort_output(command)
+    folder = folders.folder_for(output, options.folder)
+    check_places(folder, output, command, given.get("shared", []))
+    stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
+    command, checkpoint = with_checkpoint(command, folder, stamp, bool(inputs), given.get("checkpoint_every"))
+    start = mpi.choose(given.get("launcher", "auto"), given.get("mpi", ""))
+    if options.survive and start.launcher == "srun":
+        raise UsageError("--survive needs mpirun: leave out --launcher srun and --mpi", PROG)
+    names = ("job_name", *(name for name in settings.SLURM_OPTIONS if name != "job_name"))
+    sbatch = {name.replace("_", "-"): str(given[name]) for name in names if given.get(name)}
+    sbatch = {"job-name": default_name(command), **sbatch}
+    if given.get("exclusive"):
+        sbatch["exclusive"] = ""
+    environment = given.get("venv") or prefix()
+    request = Request(
+        command=command, options=sbatch, extra=[*given.get("sbatch", []), *extra], launcher=start.launcher,
+        pmi=start.pmi,
+        run_options=["--survive"] if options.survive else [], restarts=given.get("restarts", RESTARTS),
+        requeue=given.get("requeue", True), chain=options.chain or 1,
+        save_before_s=save_before(sbatch.get("time"), duration(lead_s) if isinstance(lead_s, str) else lead_s),
+        modules=given.get("modules", []),
+        environment=os.path.abspath(os.path.expanduser(environment)) if environment else "",
+        setup=given.get("setup", []), inputs=len(inputs), at_once=options.at_once or 0,
+        inputs_file=str(folder / f"{stamp}.inputs") if inputs else "", merge=merge_command(options, bool(inputs)),
+        output=str(Path(output).absolute()) if output else "", checkpoint=checkpoint, folder=str(folder),
+        work_folder=os.getcwd(),
+    )  # fmt: skip
+    if inputs and request.chain > 1:
+        raise UsageError("--chain and --each do not go together: a task of an array has no successor", PROG)
+    return finish(request, options, inputs, given.get("stage_env", False), stamp)
+
+
+def finish(request: Request, options: Any, inputs: list[str], stage_env: bool, stamp: str) -> Request:
+    """Write the files that the script will read; nothing for a dry run."""
+    from dataclasses import replace
+
+    if stage_env:
+        from hpckit.batch import staging
+
+        shared = Path(request.folder) / "hpckit-env.tar"
+        packed = (
+            shared if options.dry_run else staging.pack(request.environment, records.links_folder().parent / "envs")
+        )
+        request = replace(request, stage_env=str(packed))
+    if inputs and not options.dry_run:
+        Path(request.folder).mkdir(parents=True, exist_ok=True)
+        records.replace(Path(request.inputs_file), "".join(f"{path}\n" for path in inputs))
+    return request
+
+
+def hpckit_command(command: list[str]) -> list[str]:
+    """The command with "hpckit" before its own ones, their options checked. Raises UsageError."""
+    from hpckit.cli.main import COMMANDS
+
+    words = command[1:] if command[0] == "hpckit" else command
+    if not words:
+        raise UsageError("`hpckit` alone is no command to submit; say e.g. `-- query …`", PROG)
+    name = words[0]
+    if name in ON_RANKS:
+        from importlib import import_module
+
+        import_module(COMMANDS[name][0]).parser().parse_args(words[1:])
+        return ["hpckit", *words]
+    if name in COMMANDS or command[0] == "hpckit":
+        raise UsageError(f"`hpckit {name}` is not for a batch job; {', '.join(ON_RANKS)} are", PROG)
+    if Path(name).suffix == ".py":
+        raise UsageError(f"for a Python program say `python {name} …`", PROG)
+    return command
+
+
+def merge_command(options: Any, is_array: bool) -> list[str]:
+    """The words of --merge."""
+    if not options.merge:
+        return []
+    if not is_array:
+        raise UsageError("--merge is the last job of an array: it needs --each", PROG)
+    try:
+        return hpckit_command(shlex.split(options.merge))
+    except ValueError as error:
+        raise UsageError(f"--merge {options.merge!r}: {error}", PROG) from None
+
+
+def expand(patterns: Sequence[str]) -> list[str]:
+    """The files of --each, absolute, in natural order. Raises InputError."""
+    import re
+
+    found: list[str] = []
+    for pattern in patterns:
+        matches = [path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path)]
+        if not matches:
+            raise InputError(f"--each {pattern}: no such file; quote the pattern so that the shell leaves it alone")
+        found += matches
+    for path in found:
+        if any(c in path for c in "'\n"):
+            raise InputError(
+                f"--each: {path!r} has a quote or a line end in its name, which SQL text cannot carry; rename it"
+            )
+    unique = {os.path.abspath(path) for path in found}
+    return sorted(unique, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)])
+
+
+def check_placeholders(command: list[str], is_array: bool) -> None:
+    """UsageError if inputs have no place in the command, or the outputs of all tasks would be one."""
+    text = "\0".join(command)
+    if is_array and not any(mark in text for mark in SPECIAL[:2]):
+        raise UsageError("--each: the command names no {input}; write it where each file belongs", PROG)
+    output = option_of(command, "-o", "--output") or sort_output(command)
+    if is_array and output and not any(mark in output for mark in SPECIAL):
+        raise UsageError(f"--each: all jobs would write {output}; put {{stem}} or {{index}} into its name", PROG)
+
+
+def option_of(command: list[str], *names: str) -> str | None:
+    """The value of an option in a command's words."""
+    for i, word in enumerate(command):
+        for name in names:
+            if word == name and i + 1 < len(command):
+                return command[i + 1]
+            if name.startswith("--") and word.startswith(f"{name}="):
+                return word.partition("=")[2]
+    return None
+
+
+def sort_output(command: list[str]) -> str | None:
+    """OUT of `sort` and `convert`, and PATH of `generate`: positional there."""
+    if command[0] != "hpckit" or command[1] not in ("sort", "convert", "generate"):
+        return None
+    from importlib import import_module
+
+    from hpckit.cli.main import COMMANDS
+
+    given = vars(import_module(COMMANDS[command[1]][0]).parser().parse_args(command[2:]))
+    value = next((given[name] for name in ("out", "output", "path", "paths") if given.get(name)), None)
+    return value[-1] if isinstance(value, list) else value
+
+
+def check_places(folder: Path, output: str | None, command: list[str], shared: list[str]) -> None:
+    """Folders that cannot be written or that nodes do not see are found now, not after hours in the queue."""
+    folders.check_writable(folder, "--folder")
+    folders.check_shared(folder, "the job's folder", shared)
+    if output and not any(mark in output for mark in SPECIAL):
+        folders.check_output(output, "--overwrite" in command or "--check" in command)
+        folders.check_shared(Path(output).absolute(), "--output", shared)
+
+
+def with_checkpoint(
+    command: list[str], folder: Path, stamp: str, is_array: bool, every: str | None
+) -> tuple[list[str], str]:
+    """(command with a folder to save its work in, that folder); a command that saves nothing stays as it is."""
+    asked = option_of(command, "--checkpoint")
+    if asked or command[0] != "hpckit":
+        return command, str(Path(asked).absolute()) if asked else ""
+    from importlib import import_module
+
+    from hpckit.cli.main import COMMANDS
+
+    options = import_module(COMMANDS[command[1]][0]).parser()
+    known = {option for action in options._actions for option in action.option_strings}
+    if "--checkpoint" not in known:
+        return command, ""
+    checkpoint = f"{folder}/{stamp}.checkpoint" + ("/{index}" if is_array else "")
+    command = [*command, "--checkpoint", checkpoint]
+    if every and "--checkpoint-every" in known and not option_of(command, "--checkpoint-every"):
+        command += ["--checkpoint-every", every]
+    return command, checkpoint
+
+
+def default_name(command: list[str]) -> str:
+    """The name of the job: the command's, or the program's."""
+    if command[0] == "hpckit":
+        return command[1]
+    program = next((word for word in command if word.endswith(".py")), command[0])
+    return Path(program).stem
+
+
+def report(made: list[records.Record], parsable: bool) -> None:
+    """Say what was submitted and where its files are."""
+    first = made[0]
+    if parsable:
+        print(first.job)
+        return
+    request = first.request
+    tasks = f", an array of {request.inputs}" if request.inputs else ""
+    others = f" and {', '.join(r.job for r in made[1:])} behind it" if len(made) > 1 else ""
+    print(f"job {first.job} ({first.name}){tasks}{others}")
+    log = first.file("log", "N") if request.inputs else first.file("log")
+    for what, path in (("log", str(log)), ("script", str(first.file("sbatch"))), ("output", request.output),
+                       ("saves to", request.checkpoint)):  # fmt: skip
+        if path:
+            print(f"  {what:<9} {path}")
+    print(f"  hpckit status {first.job}    hpckit logs -f {first.job}    hpckit cancel {first.job}")
