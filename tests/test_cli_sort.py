@@ -82,6 +82,17 @@ def test_records_out_of_core_within_memory(folder: Path, tmp_path: Path) -> None
     assert os.listdir(tmp_path / "scratch") == []
 
 
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_table_needs_some_memory(ranks: int, folder: Path, tmp_path: Path) -> None:
+    command = [*SORT[1:], str(folder / "x.parquet"), str(tmp_path / "x.csv"), "--by", "row"]
+    probe = launch(ranks, [sys.executable, *command, "--memory", "1KiB"], 60)
+    assert probe.returncode == 2 and probe.stderr.count("leaves no room to sort in") == 1, probe.stderr
+    assert not (tmp_path / "x.csv").exists()
+    least_mib = float(probe.stderr.split("give at least ")[1].split(" MiB")[0])
+    done = launch(ranks, [sys.executable, *command, "--memory", f"{int(least_mib) + 8}MiB"], 60)
+    assert done.returncode == 0 and "5,000 rows sorted" in done.stderr, done.stderr
+
+
 def test_check_of_records_fails_with_status_2(folder: Path) -> None:
     done = sort(folder / "in.dat", folder / "in.dat", "--records", 100, "--key", 10, "--check")
     assert done.returncode == 2

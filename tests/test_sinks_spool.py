@@ -14,7 +14,7 @@ from sink_tables import rows_of, spool_of, wild_table
 from hpckit.errors import InternalError, MemoryBudgetError, OutputError
 from hpckit.sinks import scratch
 from hpckit.sinks.canonical import canonical_batch
-from hpckit.tables.spool import BATCH_ROWS_MAX, Spool
+from hpckit.tables.spool import BATCH_BYTES_MAX, BATCH_ROWS_MAX, Spool
 
 
 def everything(spool: Spool) -> pa.Table:
@@ -53,6 +53,22 @@ def test_batches_are_small(tmp_path: Path) -> None:
     spool.append(0, pa.table({"n": np.arange(3 * BATCH_ROWS_MAX + 1)}))
     sizes = [batch.num_rows for batch in spool.read(0)]
     assert max(sizes) <= BATCH_ROWS_MAX and sum(sizes) == 3 * BATCH_ROWS_MAX + 1
+
+
+@pytest.mark.parametrize("budget_bytes", [1 << 20, 64 << 20])
+def test_wide_rows_are_not_held_beyond_the_budget(tmp_path: Path, budget_bytes: int) -> None:
+    """400 rows of 256 KiB, 100 MiB in all: far fewer than rows make a batch."""
+    spool = Spool(pa.schema([("text", pa.string())]), tmp_path, budget_bytes)
+    before = pa.total_allocated_bytes()
+    held = 0
+    for i in range(400):
+        spool.append(0, pa.table({"text": [f"{i:08d}" * (1 << 15)]}))
+        held = max(held, pa.total_allocated_bytes() - before)
+    assert held < budget_bytes + 2.5 * BATCH_BYTES_MAX
+    batches = [(batch.nbytes, batch.column(0).to_pylist()) for batch in spool.read(0)]
+    assert max(size for size, _ in batches) <= 1.1 * BATCH_BYTES_MAX
+    assert [text[:8] for _, texts in batches for text in texts] == [f"{i:08d}" for i in range(400)]
+    spool.close()
 
 
 def test_size_and_statistics_do_not_depend_on_the_cuts(tmp_path: Path) -> None:

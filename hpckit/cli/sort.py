@@ -13,6 +13,8 @@ from hpckit.cli.query import add_common
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
+LEAST_BYTES = 32 << 20  # of memory for the rows of a table, beside the program itself
+
 
 def parser() -> Parser:
     """The options of `hpckit sort`."""
@@ -129,8 +131,12 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         result = ctx.on_root(source_of, [target], "", None)
         checked = check_source(ctx, source, result, keys, options.read, target)
         return f"{target}: {checked.rows:,} rows in order, those of the input; checksum {checked.checksum:016x}"
+    from hpckit.sorting.scratch import work_bytes
     from hpckit.tables.sort_files import sort_source
 
+    with ctx.agreed("checking --memory"):
+        if args.memory is not None:
+            work_bytes(args.memory, LEAST_BYTES)
     done = sort_source(
         ctx,
         source,

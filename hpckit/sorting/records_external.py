@@ -27,9 +27,8 @@ from hpckit.sinks.scratch import scratch_folder
 from hpckit.sorting import record_splits as splits
 from hpckit.sorting.record_files import RecordFiles, Shape
 from hpckit.sorting.record_output import Output, Writer
-from hpckit.sorting.scratch import RunFile, RunStore, check_room, resident_bytes
+from hpckit.sorting.scratch import RunFile, RunStore, check_room, work_bytes
 from hpckit.spmd.blocks import exchange_blocks, exchange_streams
-from hpckit.spmd.memory import format_size
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -68,15 +67,8 @@ def sort(
 
 def _room_bytes(budget_bytes: int, shape: Shape) -> int:
     """What is left of the budget for records. Local; MemoryBudgetError if that is next to nothing."""
-    resident = resident_bytes()
-    room = budget_bytes - resident - FIXED_BYTES
     least = max(LEAST_BYTES, 4 * (shape.record + REFERENCE_BYTES))
-    if room < least:
-        raise MemoryBudgetError(
-            f"--memory {format_size(budget_bytes)} leaves no room to sort in: the program itself takes "
-            f"{format_size(resident + FIXED_BYTES)}; give at least {format_size(resident + FIXED_BYTES + least)}"
-        )
-    return room
+    return work_bytes(budget_bytes, least, FIXED_BYTES)
 
 
 @dataclass(frozen=True)

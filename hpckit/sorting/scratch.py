@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from hpckit.errors import InternalError, OutputError
+from hpckit.errors import InternalError, MemoryBudgetError, OutputError
 from hpckit.sinks.scratch import ScratchFile, free_bytes
+from hpckit.spmd.memory import format_size
 
 COPY_BYTES = 8 << 20
 
@@ -109,3 +110,17 @@ def resident_bytes() -> int:
         return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except OSError:
         return 0
+
+
+def work_bytes(budget_bytes: int, least_bytes: int, fixed_bytes: int = 0) -> int:
+    """What is left of a memory budget beside the program as it is now and `fixed_bytes`. Local.
+
+    MemoryBudgetError where that is below `least_bytes`: it says the least budget to give.
+    """
+    taken = resident_bytes() + fixed_bytes
+    if budget_bytes - taken < least_bytes:
+        raise MemoryBudgetError(
+            f"--memory {format_size(budget_bytes)} leaves no room to sort in: the program itself takes "
+            f"{format_size(taken)}; give at least {format_size(taken + least_bytes)}"
+        )
+    return budget_bytes - taken

@@ -12,6 +12,7 @@ from hpckit.errors import InternalError, MemoryBudgetError
 from hpckit.sinks.canonical import conform, fixed_width_bytes, storage_schema, string_bytes
 from hpckit.sinks.scratch import ScratchFile
 
+BATCH_BYTES_MAX = 8 << 20
 BATCH_ROWS_MAX = 1 << 16
 PENDING_TABLES_MAX = 256
 
@@ -43,7 +44,7 @@ class Spool:
         self._stats: dict[int, np.ndarray] = {}
         self._pending: list[pa.Table] = []
         self._pending_ordinal = -1
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         self._memory_bytes = 0
         self._file: ScratchFile | None = None
         self._closed = False
@@ -60,14 +61,17 @@ class Spool:
         if table.num_rows == 0:
             return
         table = conform(table, self.schema)
-        stats += _statistics(table)
+        added = _statistics(table)
+        stats += added
         self.total_rows += table.num_rows
         if self._pending_ordinal != ordinal:
             self._flush()
             self._pending_ordinal = ordinal
         self._pending.append(table)
         self._pending_rows += table.num_rows
-        if self._pending_rows >= BATCH_ROWS_MAX or len(self._pending) >= PENDING_TABLES_MAX:
+        self._pending_bytes += table.num_rows * self._fixed_bytes + int(added[2::2].sum())
+        full = self._pending_rows >= BATCH_ROWS_MAX or self._pending_bytes >= BATCH_BYTES_MAX
+        if full or len(self._pending) >= PENDING_TABLES_MAX:
             self._flush()
 
     def ordinals(self) -> list[int]:
@@ -126,7 +130,7 @@ class Spool:
         elif held_bytes > 2 * table.nbytes + (1 << 16):
             table = table.take(pa.array(np.arange(table.num_rows)))
         self._pending = []
-        self._pending_rows = 0
+        self._pending_rows = self._pending_bytes = 0
         batches = [b for b in table.to_batches() if b.num_rows]
         self._chunks[self._pending_ordinal].extend(batches)
         self._memory_bytes += sum(b.nbytes for b in batches)
@@ -150,11 +154,12 @@ class Spool:
         self._memory_bytes = 0
 
     def _store(self, batch: pa.RecordBatch) -> list[_Spilled]:
-        """Write a batch in pieces of at most 65,536 rows, so that reading back stays small."""
+        """Write a batch in pieces of at most 65,536 rows and about 8 MiB, so that reading back stays small."""
         assert self._file is not None
         places = []
-        for start in range(0, batch.num_rows, BATCH_ROWS_MAX):
-            message = batch.slice(start, BATCH_ROWS_MAX).serialize()
+        rows = max(1, min(BATCH_ROWS_MAX, BATCH_BYTES_MAX * batch.num_rows // max(1, batch.nbytes)))
+        for start in range(0, batch.num_rows, rows):
+            message = batch.slice(start, rows).serialize()
             places.append(_Spilled(self._file.append(memoryview(message)), message.size))
         return places
 
