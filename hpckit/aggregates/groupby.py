@@ -39,7 +39,7 @@ class GroupBy:
         self._states: list[Any] = []  # each distinct state once
         self._argument: list[int] = []  # the aggregate whose argument and filter a state reads
         self._parts: list[list[Any]] = []  # the states an aggregate is computed from
-        self._touched = False  # whether any row or state has come in
+        self.touched = False  # whether any row or state has come in
         self._build()
         self._resize()
 
@@ -91,7 +91,7 @@ class GroupBy:
         """
         if length == 0:
             return
-        self._touched = True
+        self.touched = True
         ids = self._keys.ids(keys, length)
         self._resize()
         views: dict[int, ArgView] = {}
@@ -156,7 +156,7 @@ class GroupBy:
 
     def merge(self, other: GroupBy) -> None:
         """Takes in everything `other` (same keys and aggregates, disjoint rows) has seen."""
-        if other._touched:
+        if other.touched:
             self.merge_tables(other.to_tables())
 
     def merge_tables(self, tables: dict[str, pa.Table]) -> None:
@@ -170,7 +170,7 @@ class GroupBy:
         names = [name for name in table.column_names if name not in self.key_names]
         for batch in table.to_batches():
             if batch.num_rows:
-                self._touched = True
+                self.touched = True
                 ids = self._keys.ids([batch.column(name) for name in self.key_names], batch.num_rows)
                 self._resize()
                 yield ids, {name: batch.column(name) for name in names}
@@ -265,5 +265,5 @@ class GroupBy:
             result = result_of(spec, states)
             columns.append(result if order is None else result.take(pa.array(order)))
         table = pa.table(columns, names=names)
-        absent = not self.key_types and not self._touched and not emit_empty_global
+        absent = not self.key_types and not self.touched and not emit_empty_global
         return table.slice(0, 0) if absent else table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hpckit.cli.options import Parser
@@ -97,7 +98,7 @@ def main(argv: list[str]) -> int:
     source = ctx.on_root(source_of, paths, args.format, args.dataset)
     opened = ctx.on_root(open_source, source, options.read)
     ctx.on_root(check_targets, [target, args.rejects], args.overwrite)
-    outcome = run_plans(ctx, [Plan(source, (), opened.schema)], {source: opened}, options)
-    finish_command(ctx, args, outcome, [target], [""], start_s)
+    deliver = partial(finish_command, ctx, args, paths=[target], titles=[""], start_s=start_s)
+    run_plans(ctx, [Plan(source, (), opened.schema)], {source: opened}, options, deliver)
     sys.stdout.flush()
     return 0

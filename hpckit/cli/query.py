@@ -6,16 +6,18 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpckit.cli.options import Parser, RejectLimit, UsageError, positive, reject_limit, size
+from hpckit.cli.options import Parser, RejectLimit, UsageError, duration, positive, reject_limit, size
 
 if TYPE_CHECKING:
     from hpckit.sources.counts import LineCounts
     from hpckit.spmd.context import Context
     from hpckit.sql.run import Prepared
-    from hpckit.tables.execute import Outcome, RunOptions
+    from hpckit.tables.execute import Outcome
+    from hpckit.tables.options import RunOptions
     from hpckit.tables.spool import Spool
 
 SHOWN_ROWS = 100
@@ -72,10 +74,23 @@ def add_common(options: Parser) -> None:
         "--memory", type=size, metavar="SIZE", help="per rank (default: 70 %% of the node's over its ranks)"
     )
     running.add_argument("--scratch", metavar="DIR", help="where to spill (default: $SLURM_TMPDIR, $TMPDIR or /tmp)")
+    add_checkpoint(running)
     running.add_argument(
         "--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)"
     )
     running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
+
+
+def add_checkpoint(group: argparse._ArgumentGroup) -> None:
+    """The options of every command that can be taken up again."""
+    group.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="save what was read now and then; the same command goes on from there, also on another number of ranks",
+    )
+    group.add_argument(
+        "--checkpoint-every", type=duration, default=60.0, metavar="T", help="such as 30s, 10m (default 60s)"
+    )
 
 
 def _add_reading(options: Parser) -> None:
@@ -100,7 +115,7 @@ def run_options(args: argparse.Namespace) -> RunOptions:
     """The parsed options as the executor takes them."""
     from hpckit.sinks.scratch import scratch_folder
     from hpckit.sources.base import ReadOptions
-    from hpckit.tables.execute import RunOptions
+    from hpckit.tables.options import RunOptions
 
     limit: RejectLimit | None = args.max_rejects
     read = ReadOptions(
@@ -113,7 +128,14 @@ def run_options(args: argparse.Namespace) -> RunOptions:
         year=args.year,
         format_file=args.format_file or "",
     )
-    return RunOptions(read, args.memory, scratch_folder(args.scratch), progress=not args.quiet)
+    return RunOptions(
+        read,
+        args.memory,
+        scratch_folder(args.scratch),
+        progress=not args.quiet,
+        checkpoint=args.checkpoint,
+        checkpoint_every_s=args.checkpoint_every,
+    )
 
 
 def main(argv: list[str]) -> int:
@@ -139,8 +161,8 @@ def main(argv: list[str]) -> int:
     with ctx.phase("plan"):
         prepared = prepare(ctx, text, options)
         paths = ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
-    outcome = run_script(ctx, prepared, options)
-    finish_command(ctx, args, outcome, paths, prepared.texts, start_s)
+    deliver = partial(finish_command, ctx, args, paths=paths, titles=prepared.texts, start_s=start_s)
+    run_script(ctx, prepared, options, deliver)
     return 0
 
 
@@ -148,11 +170,13 @@ def finish_command(
     ctx: Context,
     args: argparse.Namespace,
     outcome: Outcome,
+    *,
     paths: list[str | None],
     titles: list[str],
     start_s: float,
 ) -> None:
-    """Write results and rejects, say what was read and written, write the profile. Collective."""
+    """Write results and rejects, say what was read and written, write the profile. Collective; may be repeated."""
+    overwrite = args.overwrite or ctx.epoch > 0  # what a loss interrupted may have been written already
     if any(path is not None and path.endswith(".parquet") for path in (*paths, args.rejects)):
         from hpckit.cli.postponed import import_parquet
 
@@ -162,9 +186,9 @@ def finish_command(
     if args.max_rejects is not None:
         args.max_rejects.check(outcome.counts)
     with ctx.phase("output"):
-        _write(ctx, titles, outcome, paths, args.overwrite)
+        _write(ctx, titles, outcome, paths, overwrite)
         if args.rejects:
-            write(ctx, outcome.rejects, args.rejects, args.overwrite)
+            write(ctx, outcome.rejects, args.rejects, overwrite)
     if ctx.is_root and not args.quiet:
         _summarise(outcome.counts, paths, time.monotonic() - start_s)
     if args.profile:
@@ -215,7 +239,7 @@ def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | 
                 show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
             if several and ctx.is_root:
                 print(flush=True)
-        result.spool.close()
+        result.release(ctx)
 
 
 def _print_lines(spool: Spool) -> None:

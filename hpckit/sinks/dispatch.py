@@ -8,9 +8,9 @@ from contextlib import contextmanager, nullcontext
 from signal import SIGHUP, SIGTERM
 from typing import TYPE_CHECKING
 
-from hpckit.errors import OutputError
+from hpckit.errors import OutputError, RankLost
 from hpckit.sinks.interrupts import SIGNALS, removed_on_signal
-from hpckit.sinks.target import Pending, Target, check_target, output_errors
+from hpckit.sinks.target import Pending, Target, check_target, output_errors, remove
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -68,9 +68,11 @@ def write_many(
 def _appearing(ctx: Context, target: Target, overwrite: bool, is_folder: bool = False) -> Iterator[str]:
     """A temporary path that becomes the target when the block ends well on all ranks, and vanishes when not.
 
-    Collective at start and end. Errors inside must have been agreed on, as all errors of collective work are.
+    Collective at start and end. Errors inside must have been agreed on, as all errors of collective work are. Where a
+    rank is lost the block may have to be done again, then over a target that the first time wrote after all.
     """
     pending: Pending | None = None
+    path: str | None = None
     try:
         with ctx.agreed(f"creating {target.path}"):
             if ctx.is_root:
@@ -84,9 +86,15 @@ def _appearing(ctx: Context, target: Target, overwrite: bool, is_folder: bool = 
             with ctx.agreed(f"creating {target.path}"), output_errors(target.path):
                 os.stat(path)
             yield path
+            ctx.settle()
             with ctx.agreed(f"renaming {target.path}"):
                 if pending is not None:
                     pending.commit()
+            ctx.settle()
+    except RankLost:
+        if path is not None:  # whoever made it may be gone
+            remove(path)
+        raise
     finally:
         if pending is not None:
             pending.discard()

@@ -129,7 +129,7 @@ class Pending:
     def discard(self) -> None:
         """Remove what was written. Does nothing after `commit`."""
         if self.path in _pending:
-            _remove(self.path)
+            remove(self.path)
             _pending.discard(self.path)
 
     def _rename(self) -> None:
@@ -146,7 +146,7 @@ class Pending:
             aside = self.path + ".old"
             os.rename(path, aside)
             os.rename(self.path, path)
-            _remove(aside)
+            remove(aside)
         else:
             os.rename(self.path, path)
 
@@ -198,7 +198,7 @@ def _sync(path: str) -> None:
         os.close(fd)
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
     """Remove a file or folder, present or not."""
     if os.path.isdir(path):
         shutil.rmtree(path, ignore_errors=True)
@@ -210,4 +210,4 @@ def _remove(path: str) -> None:
 @atexit.register
 def _remove_pending() -> None:
     for path in list(_pending):
-        _remove(path)
+        remove(path)

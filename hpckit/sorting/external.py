@@ -68,15 +68,25 @@ class TableSorter:
         needed = COPIES_WHOLE * self._held_bytes + ROW_BYTES * self._held_rows
         return not ctx.allreduce(int(self._runs is not None or needed > self.work_bytes), "max")
 
-    def table(self) -> pa.Table:
-        """The rows of this rank as they came, if they are all in memory. Local."""
-        held, self._held = self._held, []
+    def table(self, keep: bool = False) -> pa.Table:
+        """The rows of this rank as they came, if they are all in memory. Local. Unless `keep`, the sorter lets go."""
+        held = self._held
+        if not keep:
+            self._held = []
         return pa.concat_tables([self.schema.empty_table(), *held])
 
-    def merged(self, ctx: Context) -> Iterator[Iterator[pa.Table]]:
+    def everything(self) -> Iterator[pa.Table]:
+        """All rows of this rank, those of the runs a block at a time. Local."""
+        for run in self._runs.runs if self._runs is not None else []:
+            for block in range(len(run.blocks)):
+                yield pa.Table.from_batches([run.read(block)])
+        yield from self._held
+
+    def merged(self, ctx: Context, keep: bool = False) -> Iterator[Iterator[pa.Table]]:
         """All rows in order, rank r's part being the r-th: in each round an iterator over some. Collective.
 
-        All ranks have equally many rounds. The iterators are Local, and to be used before the next round.
+        All ranks have equally many rounds. The iterators are Local, and to be used before the next round. With `keep`
+        the rows stay on disk, to be merged again.
         """
         with ctx.agreed("writing sorted runs"):
             if self._held_rows:
@@ -94,7 +104,8 @@ class TableSorter:
             yield taken(table, order, max(1, CHUNK_BYTES * table.num_rows // max(1, table.nbytes)))
             del table, order
             pa.default_memory_pool().release_unused()
-        self.close()
+        if not keep:
+            self.close()
 
     def close(self) -> None:
         """Give memory and disk back. May be called twice."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,9 @@ from hpckit.errors import QueryError
 from hpckit.sources.base import OpenSource
 from hpckit.sources.open import open_source
 from hpckit.sql import bind, parse_script
-from hpckit.tables.execute import Outcome, Result, RunOptions, run_plans
+from hpckit.tables.execute import Outcome, Result, run_plans
 from hpckit.tables.explain import explain
+from hpckit.tables.options import RunOptions
 from hpckit.tables.plan import Plan, Source
 from hpckit.tables.spool import Spool
 
@@ -56,16 +58,22 @@ def _prepare(text: str, options: RunOptions) -> Prepared:
     return Prepared([s.kind for s in statements], [s.text for s in statements], plans, used)
 
 
-def run_script(ctx: Context, prepared: Prepared, options: RunOptions) -> Outcome:
-    """Run all statements, those over one source in one scan. Collective. EXPLAIN and DESCRIBE read no data."""
+def run_script(ctx: Context, prepared: Prepared, options: RunOptions, deliver: Callable[[Outcome], None]) -> None:
+    """Run all statements, those over one source in one scan, and `deliver` their results (see run_plans). Collective.
+
+    EXPLAIN and DESCRIBE read no data.
+    """
     numbers = [i for i, kind in enumerate(prepared.kinds) if kind == "select"]
-    outcome = run_plans(ctx, [prepared.plans[i] for i in numbers], prepared.opened, options)
-    selected = dict(zip(numbers, outcome.results, strict=True))
-    results = [
-        selected[i] if kind == "select" else _described(ctx, kind, prepared.plans[i], outcome.counts)
-        for i, kind in enumerate(prepared.kinds)
-    ]
-    return Outcome(results, outcome.rejects, outcome.counts)
+
+    def deliver_all(outcome: Outcome) -> None:
+        selected = dict(zip(numbers, outcome.results, strict=True))
+        results = [
+            selected[i] if kind == "select" else _described(ctx, kind, prepared.plans[i], outcome.counts)
+            for i, kind in enumerate(prepared.kinds)
+        ]
+        deliver(Outcome(results, outcome.rejects, outcome.counts))
+
+    run_plans(ctx, [prepared.plans[i] for i in numbers], prepared.opened, options, deliver_all)
 
 
 def _described(ctx: Context, kind: str, plan: Plan, counts: LineCounts) -> Result:

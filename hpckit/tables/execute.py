@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from hpckit.errors import FormatError, MemoryBudgetError
-from hpckit.frozen import frozen
-from hpckit.partition import deal_by_weight
-from hpckit.sources.base import HIDDEN, Atom, OpenSource, ReadOptions, SplitReader
+from hpckit.errors import FormatError, Interrupted, RankLost
+from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
-from hpckit.sources.program import WantedColumn
-from hpckit.sources.splits import Split
-from hpckit.tables.expr import Column as ColumnRef
-from hpckit.tables.expr import Expr
+from hpckit.tables.options import RunOptions
 from hpckit.tables.order_finish import finish_sort, spooled
-from hpckit.tables.pipeline import POSITION, AggregateSink, Budget, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
-from hpckit.tables.plan import Aggregate, Filter, Operator, Plan, Project, Source
-from hpckit.tables.pushdown import TERMS_MAX, split_filter
+from hpckit.tables.pipeline import POSITION, AggregateSink, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
+from hpckit.tables.plan import Plan, Source
 from hpckit.tables.rows import Rows, finish_aggregate, run_rest, settle
+from hpckit.tables.shared_scan import SharedScan
 from hpckit.tables.spool import Spool
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
+    from hpckit.spmd.recovery import Loss
+    from hpckit.tables.checkpoints import Checkpoints
 
+T = TypeVar("T")
 REJECTS_MEMORY_BYTES = 64 << 20
-
-
-@frozen
-class RunOptions:
-    """Everything that is not in the statements: how to read, how much memory, where to spill."""
-
-    read: ReadOptions = field(default_factory=ReadOptions)
-    memory_bytes: int | None = None
-    scratch: Path | None = None
-    progress: bool = False
 
 
 @dataclass(slots=True)
@@ -53,6 +41,11 @@ class Result:
     spool: Spool
     counts: LineCounts
     kind: str = "select"
+
+    def release(self, ctx: Context) -> None:
+        """Give memory and disk back, unless the rows may have to be delivered once more. Local."""
+        if not ctx.surviving:
+            self.spool.close()
 
 
 @dataclass(slots=True)
@@ -75,168 +68,127 @@ class SpooledRejects:
         self._spool.append(self._first + rows[0], pa.Table.from_batches([rows[1]]))
 
 
-def run_plans(ctx: Context, plans: Sequence[Plan], opened: dict[Source, OpenSource], options: RunOptions) -> Outcome:
-    """Run all statements; those over equal sources share one scan. Collective."""
-    results: dict[int, Result] = {}
-    rejects = Spool(REJECT_SCHEMA, options.scratch, REJECTS_MEMORY_BYTES)
-    total = LineCounts()
-    first_ordinal = 0
-    for source in dict.fromkeys(plan.source for plan in plans):
-        numbers = [i for i, plan in enumerate(plans) if plan.source == source]
-        scan = SharedScan(ctx, opened[source], [plans[i] for i in numbers], options)
-        scan.reader.rejects = SpooledRejects(rejects, first_ordinal)
-        with ctx.phase("scan"):
-            scan.run()
-        counts = merge_counts(ctx, scan.reader.counts)
-        check_format(source, counts, opened[source])
-        total.add(counts)
-        first_ordinal += len(opened[source].splits)
-        for i, pipeline in zip(numbers, scan.pipelines, strict=True):
-            results[i] = Result(plans[i], finish(ctx, pipeline, plans[i], options), counts)
-    return Outcome([results[i] for i in range(len(plans))], rejects, total)
+def run_plans(
+    ctx: Context,
+    plans: Sequence[Plan],
+    opened: dict[Source, OpenSource],
+    options: RunOptions,
+    deliver: Callable[[Outcome], T] = lambda outcome: outcome,  # type: ignore[assignment,return-value]
+) -> T:
+    """Run all statements; those over equal sources share one scan; returns what `deliver` makes of the results.
 
-
-class SharedScan:
-    """One pass over a source that feeds several statements."""
-
-    def __init__(self, ctx: Context, source: OpenSource, plans: Sequence[Plan], options: RunOptions) -> None:
-        self.ctx, self.source, self.options = ctx, source, options
-        chains = [projected(plan) for plan in plans]
-        # What a source leaves out because of a predicate, it does not check.
-        operators, terms = (chains, []) if options.read.validate_all else push_down(chains, source)
-        memory_bytes = ctx.memory_budget(options.memory_bytes)
-        budget = Budget(memory_bytes // (4 * len(plans)), options.scratch, memory_bytes // len(plans))
-        with ctx.agreed("planning"):
-            columns = wanted_columns(operators, source)
-            everything = with_hidden(source.schema)
-            schema = pa.schema([everything.field(column.name) for column in columns])
-            self.pipelines = [Pipeline(ops, schema, budget) for ops in operators]
-            self.reader: SplitReader = source.reader(columns, terms, options.read)
-        if hasattr(source, "prepare"):
-            source.prepare(ctx)
-
-    def run(self) -> None:
-        """Scan all splits, or with nothing but LIMITs as many as they need. Collective."""
-        limits = [p.sink for p in self.pipelines if isinstance(p.sink, LimitSink)]
-        if len(limits) < len(self.pipelines) or not limits:
-            self._scan(self.source.splits, progress=self.options.progress)
-            return
-        # Waves of splits that double: which splits are read depends on the input alone.
-        start, size = 0, 1
-        while start < len(self.source.splits):
-            self._scan(self.source.splits[start : start + size], progress=False)
-            have = self.ctx.allreduce(np.array([sum(sink.rows.values()) for sink in limits], np.int64), "sum")
-            if all(rows >= sink.wanted for rows, sink in zip(have, limits, strict=True)):
-                break
-            start, size = start + size, size * 2
-
-    def _scan(self, splits: Sequence[Split], progress: bool) -> None:
-        ctx = self.ctx
-        mine = [splits[i] for i in deal_by_weight([s.weight for s in splits], ctx.size)[ctx.rank]]
-        own_bytes, all_bytes = sum(s.end - s.begin for s in mine), sum(s.end - s.begin for s in splits)
-        bar = ctx.progress("scan", all_bytes, own_bytes) if progress else None
-        limit = ctx.memory_budget(self.options.memory_bytes)
-        with ctx.agreed("reading"):
-            for split in mine:
-                seen_lines = self.reader.counts.lines
-                for batch in self.reader.read(split):
-                    for pipeline in self.pipelines:
-                        pipeline.update(batch, split.ordinal)
-                    self._check_memory(limit)
-                if bar:
-                    bar.update(split.end - split.begin, self.reader.counts.lines - seen_lines)
-            if bar:
-                bar.close()
-        ctx.count(bytes=own_bytes, rows=self.reader.counts.parsed)
-
-    def _check_memory(self, limit: int) -> None:
-        held = sum(p.sink.state.nbytes for p in self.pipelines if isinstance(p.sink, AggregateSink))
-        if held > limit:
-            raise MemoryBudgetError(
-                f"the groups of this query hold {held >> 20:,} MiB on one rank, --memory grants {limit >> 20:,} MiB; "
-                "use more ranks or nodes, raise --memory, group by fewer distinct values, or use "
-                "approx_count_distinct and approx_quantile"
-            )
-
-
-def with_hidden(schema: pa.Schema) -> pa.Schema:
-    """The source's columns, then those that every source has besides."""
-    return pa.schema([*schema, *(f for f in HIDDEN if f.name not in schema.names)])
-
-
-def projected(plan: Plan) -> tuple[Operator, ...]:
-    """The plan's operators, with a projection to its columns if it has none: no column is read that is not shown."""
-    if any(isinstance(operator, Project | Aggregate) for operator in plan.operators):
-        return plan.operators
-    return (*plan.operators, Project(tuple((name, ColumnRef(name)) for name in plan.schema.names)))
-
-
-def push_down(
-    chains: Sequence[tuple[Operator, ...]], source: OpenSource
-) -> tuple[list[tuple[Operator, ...]], list[list[Atom]]]:
-    """(operators left for each statement, terms for the source).
-
-    A row is read if any statement can want it. Where one statement is alone, what the source tests exactly is not
-    tested again.
+    Collective. In a job that survives losses, what a lost rank had read is read by others and everything after the scan
+    is done again, `deliver` included: it writes the outputs, and commits them behind a Context.settle().
     """
-    terms: list[list[Atom]] = []
-    left: list[tuple[Operator, ...]] = []
-    everything = False
-    for operators in chains:
-        filters = []
-        for operator in operators:
-            if not isinstance(operator, Filter):
-                break
-            filters.append(operator)
-        own, rest = split_filter([f.predicate for f in filters], source.atom_kind)
-        if not own:
-            everything = True
-        terms += own
-        if len(chains) == 1:
-            left.append((*(Filter(p) for p in rest), *operators[len(filters) :]))
-        else:
-            left.append(operators)
-    if everything or len(terms) > TERMS_MAX:
-        return list(chains), []
-    return left, terms
+    job = Job(ctx, plans, opened, options)
+    while True:
+        try:
+            result = job.run(deliver)
+            break
+        except RankLost:
+            job.go_on()
+    job.close()
+    return result
 
 
-def wanted_columns(chains: Sequence[tuple[Operator, ...]], source: OpenSource) -> list[WantedColumn]:
-    """Columns that any statement reads, in the source's order; coded where the source or a GROUP BY says so."""
-    schema = with_hidden(source.schema)
-    used: set[str] = set()
-    grouped: set[str] = set()
-    for operators in chains:
-        names, keys = _used_names(operators)
-        used |= names
-        grouped |= keys
-    return [WantedColumn(n, coded=n in source.coded or n in grouped) for n in schema.names if n in used]
+class Job:
+    """Statements under way. What was read stays until the results are delivered, so that the rest can be repeated."""
 
+    def __init__(
+        self, ctx: Context, plans: Sequence[Plan], opened: dict[Source, OpenSource], options: RunOptions
+    ) -> None:
+        """Collective."""
+        self.ctx, self.plans, self.options = ctx, plans, options
+        self.rejects = Spool(REJECT_SCHEMA, options.scratch, REJECTS_MEMORY_BYTES)
+        self.scans: dict[Source, SharedScan] = {}
+        self._resumed = False  # whether any rank may have read something before this attempt
+        first = 0
+        for source in dict.fromkeys(plan.source for plan in plans):
+            members = [plan for plan in plans if plan.source == source]
+            scan = self.scans[source] = SharedScan(ctx, opened[source], members, options, first, len(plans))
+            scan.reader.rejects = SpooledRejects(self.rejects, first)
+            first += len(opened[source].splits)
+        self._checkpoints: Checkpoints | None = None
+        if options.checkpoint is not None:
+            from hpckit.tables.checkpoints import Checkpoints
 
-def _used_names(operators: Iterable[Operator]) -> tuple[set[str], set[str]]:
-    """(columns read before the first new set of columns, those of them that are grouped by or computed on)."""
-    used: set[str] = set()
-    coded: set[str] = set()
-    for operator in operators:
-        exprs, ends = _expressions(operator)
-        for expr in exprs:
-            used |= expr.column_names()
-            if not isinstance(expr, ColumnRef) or isinstance(operator, Aggregate):
-                coded |= expr.column_names()
-        if ends:
-            return used, coded
-    return used, coded
+            self._checkpoints = Checkpoints(self, opened)
 
+    @property
+    def units(self) -> set[int]:
+        """What this rank has read, as units of all scans."""
+        return set().union(*(scan.units for scan in self.scans.values()))
 
-def _expressions(operator: Operator) -> tuple[list[Expr], bool]:
-    """(expressions of an operator, whether columns below it are hidden behind it)."""
-    if isinstance(operator, Filter):
-        return [operator.predicate], False
-    if isinstance(operator, Project):
-        return [expr for _, expr in operator.columns], True
-    if isinstance(operator, Aggregate):
-        return [*(e for _, e in operator.keys), *(c for _, call in operator.aggregates for c in call.children)], True
-    return [key.expr for key in getattr(operator, "keys", ())], False
+    def run(self, deliver: Callable[[Outcome], T]) -> T:
+        """Read what nobody has read yet, compute the results and deliver them. Collective; may be repeated."""
+        saving = self._checkpoints
+        if saving is None:
+            self._accumulate(None)
+            return self._delivered(deliver, self._outcome())
+        from hpckit.checkpoint.signals import watch
+
+        with watch():
+            self._resumed |= saving.open()
+            try:
+                self._accumulate(saving.after_split)
+            except Interrupted:
+                saving.commit()  # ranks that were ahead have something to save as well
+                raise
+            saving.between_phases()
+            outcome = self._outcome()
+            saving.between_phases()
+            return self._delivered(deliver, outcome)
+
+    def _delivered(self, deliver: Callable[[Outcome], T], outcome: Outcome) -> T:
+        made = deliver(outcome)
+        self.ctx.settle()  # all ranks have their result, or none takes it for done
+        return made
+
+    def _accumulate(self, after_split: Callable[[], None] | None) -> None:
+        done = self._done_anywhere() if self._resumed else frozenset()
+        for source, scan in self.scans.items():
+            with self.ctx.phase("scan"):
+                scan.run(done, after_split)
+            scan.total = merge_counts(self.ctx, scan.reader.counts)
+            check_format(source, scan.total, scan.source)
+
+    def _done_anywhere(self) -> frozenset[int]:
+        """The units that any rank has read. Collective."""
+        return frozenset().union(*self.ctx.allgather(self.units))
+
+    def _outcome(self) -> Outcome:
+        results: dict[int, Result] = {}
+        total = LineCounts()
+        for source, scan in self.scans.items():
+            assert scan.total is not None
+            total.add(scan.total)
+            numbers = [i for i, plan in enumerate(self.plans) if plan.source == source]
+            for i, pipeline in zip(numbers, scan.pipelines, strict=True):
+                spool = finish(self.ctx, pipeline, self.plans[i], self.options)
+                results[i] = Result(self.plans[i], spool, scan.total)
+        return Outcome([results[i] for i in range(len(self.plans))], self.rejects, total)
+
+    def go_on(self) -> None:
+        """After RankLost: take over what the lost ranks had saved; the rest is read again. Collective (survivors)."""
+        while True:
+            try:
+                loss = self.ctx.recover()
+                self._report(loss)
+                self._resumed = True
+                if self._checkpoints is not None:
+                    self._checkpoints.take_over()
+                return
+            except RankLost:
+                continue
+
+    def _report(self, loss: Loss) -> None:
+        if self.ctx.is_root:
+            print(f"hpckit: {loss}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """The results are delivered: what was saved on the way may go. Collective."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
 
 
 def merge_counts(ctx: Context, mine: LineCounts) -> LineCounts:
@@ -291,7 +243,8 @@ def _spooled_rows(ctx: Context, sink: SpoolSink | LimitSink) -> Rows:
                 pieces.append(piece)
                 starts.append(np.full(piece.num_rows, ordinal, np.int64))
         table = pa.Table.from_batches(pieces, spool.schema)
-        spool.close()
+        if not ctx.surviving:
+            spool.close()
         # A split's rows are together and in order: (ordinal, row) is their place.
         ordinals = np.concatenate(starts) if starts else np.zeros(0, np.int64)
         table = table.append_column(POSITION, pa.array((ordinals << 40) + np.arange(len(ordinals))))

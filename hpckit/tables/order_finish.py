@@ -31,9 +31,10 @@ def finish_sort(
     try:
         if not sink.sorter.fits(ctx):
             return _streamed(ctx, sink, rest, plan, scratch, memory_bytes)
-        table = sink.sorter.table()
+        table = sink.sorter.table(keep=ctx.surviving)
     finally:
-        sink.sorter.close()
+        if not ctx.surviving:  # else it may have to be done again
+            sink.sorter.close()
     limit = rest[0] if rest and isinstance(rest[0], Limit) else Limit(None)
     with ctx.phase("order"):
         table = sort_distributed(ctx, table, [*sink.keys, Key(POSITION)], limit.count, limit.offset)
@@ -61,7 +62,7 @@ def _streamed(
         visible = pa.schema([f for f in sink.schema if f.name not in (*sink.columns.hidden, POSITION)])
         stages, schema = compile_stages(front, visible)
         spool = Spool(schema, scratch, budget)
-    for tables in sink.sorter.merged(ctx):
+    for tables in sink.sorter.merged(ctx, keep=ctx.surviving):
         with ctx.phase("merge"), ctx.agreed("storing the result"):
             spool.append(ctx.rank, schema.empty_table())
             for table in tables:

@@ -15,9 +15,11 @@ from hpckit.sorting.columns import Key, as_keys
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.open import open_source
-from hpckit.tables.execute import RunOptions, run_plans, with_hidden
+from hpckit.tables.execute import Outcome, run_plans
 from hpckit.tables.expr import Column
+from hpckit.tables.options import RunOptions
 from hpckit.tables.plan import Plan, Sort, SortKey, Source
+from hpckit.tables.shared_scan import with_hidden
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -76,16 +78,19 @@ def sort_source(
     columns = everything if hidden else opened.schema
     sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted), by_bits=True)
     options = RunOptions(read, memory_bytes, scratch_folder(scratch), progress)
-    outcome = run_plans(ctx, [Plan(source, (sort,), columns)], {source: opened}, options)
-    spool = outcome.results[0].spool
-    try:
-        if accept is not None:
-            accept(outcome.counts)
-        with ctx.phase("output"):
-            rows = write(ctx, spool, output, overwrite)
-            if rejects is not None:
-                write(ctx, outcome.rejects, rejects, overwrite)
-    finally:
-        spool.close()
-        outcome.rejects.close()
-    return Sorted(rows, outcome.counts)
+    epoch = ctx.epoch
+
+    def deliver(outcome: Outcome) -> Sorted:
+        again = overwrite or ctx.epoch > epoch  # done again after a loss, it may replace what it wrote before
+        try:
+            if accept is not None:
+                accept(outcome.counts)
+            with ctx.phase("output"):
+                rows = write(ctx, outcome.results[0].spool, output, again)
+                if rejects is not None:
+                    write(ctx, outcome.rejects, rejects, again)
+        finally:
+            outcome.results[0].release(ctx)
+        return Sorted(rows, outcome.counts)
+
+    return run_plans(ctx, [Plan(source, (sort,), columns)], {source: opened}, options, deliver)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
@@ -14,17 +15,20 @@ from hpckit.errors import MemoryBudgetError, QueryError
 from hpckit.sinks.scratch import scratch_folder
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.tables.evaluate_types import typed, typed_condition
-from hpckit.tables.execute import Result, RunOptions, run_plans, with_hidden
+from hpckit.tables.execute import Outcome, Result, run_plans
 from hpckit.tables.expr import AggCall, Call, Cast, Column, Expr
 from hpckit.tables.expressions import Expression, col, len_, lit, node_of, when
+from hpckit.tables.options import RunOptions
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Plan, Project, Sort, SortKey, Source
 from hpckit.tables.render import to_text
+from hpckit.tables.shared_scan import with_hidden
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
 __all__ = ["Table", "col", "collect_all", "len_", "lit", "when"]
 
+T = TypeVar("T")
 TARGETS = ("all", "root", "local")
 
 
@@ -160,11 +164,16 @@ class Table:
 
         ctx = self.bound.context
         ctx.on_root(_checked, check_target, path, overwrite)
-        result = _run([self])[0]
-        try:
-            return write(ctx, result.spool, path, overwrite)
-        finally:
-            result.spool.close()
+        epoch = ctx.epoch
+
+        def deliver(table: Table, result: Result) -> int:
+            try:
+                # Done again after a loss, it may replace what it wrote before.
+                return write(ctx, result.spool, path, overwrite or ctx.epoch > epoch)
+            finally:
+                result.release(ctx)
+
+        return _run([self], deliver)[0]
 
     write_csv = write_jsonl = write_parquet = write_arrow = write_hdf5 = write
 
@@ -193,21 +202,29 @@ def collect_all(tables: Sequence[Table], to: str = "all") -> list[pa.Table]:
     """Compute several tables; those over the same source share one scan of it. Collective. See Table.collect."""
     if to not in TARGETS:
         raise QueryError(f"collect(to={to!r}): expected one of {', '.join(TARGETS)}")
-    return [_collected(table.bound, result, to) for table, result in zip(tables, _run(tables), strict=True)]
+    return _run(tables, lambda table, result: _collected(table.bound, result, to))
 
 
-def _run(tables: Sequence[Table]) -> list[Result]:
-    """Results in the order of `tables`. Only what is read alike shares a scan: a file may be read in two time zones."""
+def _run(tables: Sequence[Table], deliver: Callable[[Table, Result], T]) -> list[T]:
+    """What `deliver` makes of the results, in the order of `tables`. Collective.
+
+    Only what is read alike shares a scan: a file may be read in two time zones.
+    """
     alike: dict[tuple[int, RunOptions], list[int]] = {}
     for i, table in enumerate(tables):
         alike.setdefault((id(table.bound.context), table.bound.options), []).append(i)
-    results: dict[int, Result] = {}
+    delivered: dict[int, T] = {}
     for numbers in alike.values():
-        first = tables[numbers[0]].bound
-        opened = {tables[i].bound.source: tables[i].bound.opened for i in numbers}
-        outcome = run_plans(first.context, [tables[i].plan() for i in numbers], opened, first.options)
-        results.update(zip(numbers, outcome.results, strict=True))
-    return [results[i] for i in range(len(tables))]
+        first, members = tables[numbers[0]].bound, [tables[i] for i in numbers]
+        opened = {table.bound.source: table.bound.opened for table in members}
+        plans = [table.plan() for table in members]
+        made = run_plans(first.context, plans, opened, first.options, partial(_each, deliver, members))
+        delivered.update(zip(numbers, made, strict=True))
+    return [delivered[i] for i in range(len(tables))]
+
+
+def _each(deliver: Callable[[Table, Result], T], tables: Sequence[Table], outcome: Outcome) -> list[T]:
+    return [deliver(table, result) for table, result in zip(tables, outcome.results, strict=True)]
 
 
 def _collected(bound: Bound, result: Result, to: str) -> pa.Table:
@@ -225,7 +242,7 @@ def _collected(bound: Bound, result: Result, to: str) -> pa.Table:
     if to != "local":
         mine = _in_order(ctx, mine, pieces)
         mine = ctx.bcast_table(mine if ctx.is_root else None) if to == "all" else mine
-    spool.close()
+    result.release(ctx)
     return mine.cast(result.plan.schema)
 
 

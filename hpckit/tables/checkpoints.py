@@ -1,0 +1,135 @@
+"""Checkpoints of statements under way: each rank saves what it has read, alone, and a restart goes on from there."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from hpckit.checkpoint import identity, signals
+from hpckit.checkpoint.store import Part, Restored, Store
+from hpckit.errors import Interrupted
+from hpckit.sources.base import OpenSource
+from hpckit.sources.counts import LineCounts
+from hpckit.tables import saved
+from hpckit.tables.explain import explain
+from hpckit.tables.plan import Source
+
+if TYPE_CHECKING:
+    from hpckit.tables.execute import Job
+
+REJECTS = "rejects"
+
+
+class Checkpoints:
+    """The saved state of one Job in the folder that its options name.
+
+    A part holds the states of all statements and the counts of all scans over the splits that its rank has read; which
+    ones is what it covers. Saving needs no other rank.
+    """
+
+    def __init__(self, job: Job, opened: Mapping[Source, OpenSource]) -> None:
+        """Collective: root looks at the inputs."""
+        self._job, self._ctx = job, job.ctx
+        folder, self._every_s = job.options.checkpoint, job.options.checkpoint_every_s
+        assert folder is not None
+        self._folder = folder
+        self._store = Store(folder, self._ctx.on_root(_identity, job, dict(opened)))
+        self._saved: set[int] = set()  # units of the newest part of this rank
+        self._next_s = 0.0
+        self._opened = False
+
+    def open(self) -> bool:
+        """Take in what an earlier start of this job saved, at the first call; returns whether there was anything on any
+        rank. Collective."""
+        if self._opened:
+            return False
+        self._opened = True
+        restored = self._store.restore(self._ctx)
+        self._absorb(restored)
+        if self._ctx.is_root:
+            for text in restored.warnings:
+                print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
+            if restored.covered:
+                pieces = sum(len(scan.source.splits) for scan in self._job.scans.values())
+                where = f"{len(restored.covered):,} of {pieces:,} pieces of the input are done"
+                print(f"hpckit: going on from {self._folder}: {where}", file=sys.stderr, flush=True)
+        self._next_s = time.monotonic() + self._every_s
+        return bool(restored.covered)
+
+    def take_over(self) -> None:
+        """After ranks were lost: take in what they had saved and nobody holds. Collective over the survivors."""
+        if self._opened:
+            self._absorb(self._store.restore(self._ctx, self._job.units))
+
+    def after_split(self) -> None:
+        """Save if it is time to. Local. Interrupted, with everything saved, if this process was asked to stop."""
+        stop = signals.stop_requested()
+        if stop or time.monotonic() >= self._next_s:
+            self.commit()
+        if stop:
+            raise self._interrupted()
+
+    def between_phases(self) -> None:
+        """Save if it is time to; if any rank was asked to stop, save and raise Interrupted on all. Collective."""
+        stop = bool(self._ctx.allreduce(int(signals.stop_requested()), "max"))
+        with self._ctx.agreed("saving a checkpoint"):
+            if stop or time.monotonic() >= self._next_s:
+                self.commit()
+            if stop:
+                raise self._interrupted()
+
+    def commit(self) -> None:
+        """Save what this rank has read, if that is more than before. Local."""
+        units = self._job.units
+        if units - self._saved:
+            tables: dict[str, pa.Table] = {REJECTS: saved.table_of_spool(self._job.rejects)}
+            counts = []
+            for i, scan in enumerate(self._job.scans.values()):
+                counts.append(asdict(scan.reader.counts))
+                for j, pipeline in enumerate(scan.pipelines):
+                    tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
+            self._store.commit(Part(covers=sorted(units), meta={"counts": counts}, tables=tables))
+            self._saved = units
+        self._next_s = time.monotonic() + self._every_s
+
+    def close(self) -> None:
+        """The results are committed: remove what was saved. Collective."""
+        self._store.finish(self._ctx)
+
+    def _interrupted(self) -> Interrupted:
+        return Interrupted(
+            f"{signals.signal_name() or 'a signal to another rank'}: what was read is saved in {self._folder}; "
+            "the same command goes on from there"
+        )
+
+    def _absorb(self, restored: Restored) -> None:
+        """Merge the parts that this rank was given into its state. Collective at the end."""
+        with self._ctx.agreed(f"taking in the checkpoint {self._folder}"):
+            for part in restored.parts:
+                self._absorb_part(part)
+
+    def _absorb_part(self, part: Part) -> None:
+        job, units = self._job, set(part.covers)
+        saved.fill_spool(job.rejects, part.tables[REJECTS])
+        for i, (scan, counts) in enumerate(zip(job.scans.values(), part.meta["counts"], strict=True)):
+            scan.reader.counts.add(LineCounts(**counts))
+            end = scan.first_unit + len(scan.source.splits)
+            scan.units |= {unit for unit in units if scan.first_unit <= unit < end}
+            for j, pipeline in enumerate(scan.pipelines):
+                prefix = f"{i}.{j}."
+                held = {n[len(prefix) :]: t for n, t in part.tables.items() if n.startswith(prefix)}
+                saved.absorb(pipeline.sink, held)
+
+
+def _identity(job: Job, opened: Mapping[Source, OpenSource]) -> dict[str, Any]:
+    """What a checkpoint must have been made for to be of use to `job`. Local."""
+    inputs = [file.path for source in job.scans for file in getattr(opened[source], "files", ())]
+    plan = "\n".join(explain(plan) for plan in job.plans)
+    pieces = [len(opened[source].splits) for source in job.scans]
+    formats = [repr(getattr(opened[source], "format", None)) for source in job.scans]
+    return identity.of_job(plan, inputs, reading=repr(job.options.read), pieces=pieces, formats=formats)
