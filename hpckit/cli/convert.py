@@ -11,6 +11,7 @@ from hpckit.cli.options import Parser
 from hpckit.cli.query import add_common, finish_command, run_options
 
 if TYPE_CHECKING:
+    from hpckit.sources.base import OpenSource
     from hpckit.tables.plan import Source
 
 ENDINGS = {
@@ -93,11 +94,16 @@ def main(argv: list[str]) -> int:
     from hpckit.sinks import check_targets
     from hpckit.sources.open import open_source
     from hpckit.tables.execute import run_plans
+    from hpckit.tables.losses import in_spite_of_losses
     from hpckit.tables.plan import Plan
 
-    source = ctx.on_root(source_of, paths, args.format, args.dataset)
-    opened = ctx.on_root(open_source, source, options.read)
-    ctx.on_root(check_targets, [target, args.rejects], args.overwrite)
+    def plan() -> tuple[Source, OpenSource]:
+        source = ctx.on_root(source_of, paths, args.format, args.dataset)
+        opened = ctx.on_root(open_source, source, options.read)
+        ctx.on_root(check_targets, [target, args.rejects], args.overwrite)
+        return source, opened
+
+    source, opened = in_spite_of_losses(ctx, plan)
     deliver = partial(finish_command, ctx, args, paths=[target], titles=[""], start_s=start_s)
     run_plans(ctx, [Plan(source, (), opened.schema)], {source: opened}, options, deliver)
     sys.stdout.flush()

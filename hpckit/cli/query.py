@@ -151,16 +151,21 @@ def main(argv: list[str]) -> int:
     ctx = world()
     start_s = time.monotonic()
     options = run_options(args)
-    text = args.sql if args.sql is not None else ctx.on_root(_read_script, args.file)
+    from hpckit.tables.losses import in_spite_of_losses
+
+    text = args.sql if args.sql is not None else in_spite_of_losses(ctx, lambda: ctx.on_root(_read_script, args.file))
     if ctx.is_root:
         from hpckit.cli.postponed import import_parser
 
         import_parser()
     from hpckit.sql.run import prepare, run_script
 
-    with ctx.phase("plan"):
-        prepared = prepare(ctx, text, options)
-        paths = ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
+    def plan() -> tuple[Prepared, list[str | None]]:
+        with ctx.phase("plan"):
+            prepared = prepare(ctx, text, options)
+            return prepared, ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
+
+    prepared, paths = in_spite_of_losses(ctx, plan)
     deliver = partial(finish_command, ctx, args, paths=paths, titles=prepared.texts, start_s=start_s)
     run_script(ctx, prepared, options, deliver)
     return 0

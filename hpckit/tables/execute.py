@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,6 +13,7 @@ import pyarrow as pa
 from hpckit.errors import FormatError, Interrupted, RankLost
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
+from hpckit.tables.losses import in_spite_of_losses
 from hpckit.tables.options import RunOptions
 from hpckit.tables.order_finish import finish_sort, spooled
 from hpckit.tables.pipeline import POSITION, AggregateSink, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
@@ -23,7 +24,6 @@ from hpckit.tables.spool import Spool
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
-    from hpckit.spmd.recovery import Loss
     from hpckit.tables.checkpoints import Checkpoints
 
 T = TypeVar("T")
@@ -80,15 +80,10 @@ def run_plans(
     Collective. In a job that survives losses, what a lost rank had read is read by others and everything after the scan
     is done again, `deliver` included: it writes the outputs, and commits them behind a Context.settle().
     """
-    job = Job(ctx, plans, opened, options)
-    while True:
-        try:
-            result = job.run(deliver)
-            break
-        except RankLost:
-            job.go_on()
+    job = in_spite_of_losses(ctx, lambda: Job(ctx, plans, opened, options))
+    made = in_spite_of_losses(ctx, lambda: job.run(deliver), job.take_over)
     job.close()
-    return result
+    return made
 
 
 class Job:
@@ -124,7 +119,7 @@ class Job:
         saving = self._checkpoints
         if saving is None:
             self._accumulate(None)
-            return self._delivered(deliver, self._outcome())
+            return deliver(self._outcome())
         from hpckit.checkpoint.signals import watch
 
         with watch():
@@ -137,12 +132,7 @@ class Job:
             saving.between_phases()
             outcome = self._outcome()
             saving.between_phases()
-            return self._delivered(deliver, outcome)
-
-    def _delivered(self, deliver: Callable[[Outcome], T], outcome: Outcome) -> T:
-        made = deliver(outcome)
-        self.ctx.settle()  # all ranks have their result, or none takes it for done
-        return made
+            return deliver(outcome)
 
     def _accumulate(self, after_split: Callable[[], None] | None) -> None:
         done = self._done_anywhere() if self._resumed else frozenset()
@@ -168,27 +158,17 @@ class Job:
                 results[i] = Result(self.plans[i], spool, scan.total)
         return Outcome([results[i] for i in range(len(self.plans))], self.rejects, total)
 
-    def go_on(self) -> None:
-        """After RankLost: take over what the lost ranks had saved; the rest is read again. Collective (survivors)."""
-        while True:
-            try:
-                loss = self.ctx.recover()
-                self._report(loss)
-                self._resumed = True
-                if self._checkpoints is not None:
-                    self._checkpoints.take_over()
-                return
-            except RankLost:
-                continue
-
-    def _report(self, loss: Loss) -> None:
-        if self.ctx.is_root:
-            print(f"hpckit: {loss}", file=sys.stderr, flush=True)
+    def take_over(self) -> None:
+        """After a loss: take in what the lost ranks had saved; the rest is read again. Collective (survivors)."""
+        self._resumed = True
+        if self._checkpoints is not None:
+            self._checkpoints.take_over()
 
     def close(self) -> None:
         """The results are delivered: what was saved on the way may go. Collective."""
         if self._checkpoints is not None:
-            self._checkpoints.close()
+            with suppress(RankLost):  # nobody is needed any more
+                self._checkpoints.close()
 
 
 def merge_counts(ctx: Context, mine: LineCounts) -> LineCounts:
