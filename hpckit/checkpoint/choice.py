@@ -10,6 +10,9 @@ there in the parts of the life before, whose units nobody newer covers. A part t
 A rank's state only grows within a life, so its newest whole part contains its older ones. A part that was damaged in an
 earlier restart and can be read again is harmless for the same reason: superseding goes by writer, and covered units are
 compared in any case.
+
+A phase is such a generation of all its ranks at once: what a rank commits later contains its part of the phase. Where
+nothing newer does, each of its parts must be whole, else none of it is used.
 """
 
 from __future__ import annotations
@@ -34,6 +37,7 @@ class Choice:
 
     taken      the parts that make up the state, with what reading them gave
     covered    all units that they cover, and those that were held from the start
+    broken     why the phase whose parts are among the entries cannot be used, "" if it can
     warnings   damage found and what is used instead
     """
 
@@ -42,15 +46,17 @@ class Choice:
         entries: Iterable[Entry],
         held: Iterable[int] = (),
         holders: Iterable[str] = (),
-        with_work_only: bool = False,
+        for_survivors: bool = False,
     ) -> None:
         """`entries`: the parts that exist. `held`, `holders`: units that living ranks have in memory, and the writers
-        that these ranks are or have taken up. `with_work_only`: parts that cover no unit are not taken."""
+        that these ranks are or have taken up. `for_survivors`: entries may be of several phases, none of which need be
+        whole, and parts that cover no unit are not taken."""
         self.taken: list[tuple[Entry, Outcome]] = []
         self.covered: set[int] = set(held)
         self.warnings: list[str] = []
         self._superseded: set[str] = set(holders)
-        self._with_work_only = with_work_only
+        self._for_survivors = for_survivors
+        self.broken = ""
         lives: dict[tuple[int, str], dict[str, list[Entry]]] = {}
         for entry in entries:
             lives.setdefault((entry.life, entry.token), {}).setdefault(entry.writer, []).append(entry)
@@ -61,7 +67,7 @@ class Choice:
 
     def wanted(self) -> list[Entry]:
         """The parts to read now, by writer; empty when the choice is made."""
-        while self._lives:
+        while self._lives and not self.broken:
             writers = self._lives[-1]
             for writer in [w for w, left in writers.items() if not left or w in self._superseded]:
                 del writers[writer]
@@ -77,8 +83,8 @@ class Choice:
             generations = writers[entry.writer]
             generations.pop()
             if outcome.damage:
-                self._warn_damaged(entry, outcome.damage, generations)
-            elif self._with_work_only and not outcome.covers:
+                self._note_damage(entry, outcome.damage, generations)
+            elif self._for_survivors and not outcome.covers:
                 continue
             elif self.covered.isdisjoint(outcome.covers):
                 self._take(entry, outcome)
@@ -89,7 +95,10 @@ class Choice:
         self.covered |= outcome.covers
         self._superseded.update(outcome.supersedes)
 
-    def _warn_damaged(self, entry: Entry, damage: str, older: list[Entry]) -> None:
+    def _note_damage(self, entry: Entry, damage: str, older: list[Entry]) -> None:
+        if entry.kind == "phase" and not self._for_survivors:
+            self.broken = self.broken or f"{entry} {damage} ({entry.name})"
+            return
         instead = "the one before is tried" if older else "nothing else of it is there: its work is done again"
         self.warnings.append(f"{entry} {damage}; {instead} ({entry.name})")
 

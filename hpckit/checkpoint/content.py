@@ -111,7 +111,7 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
     if size != entry.size:
         raise DamagedError(f"is {size:,} bytes long, expected {entry.size:,}")
     data = np.empty(size if keep else min(size, PIECE_BYTES), np.uint8)
-    hashed = xxhash.xxh3_128()
+    digest = xxhash.xxh3_128()
     fd = files.open_to_read(path)
     try:
         done = 0
@@ -121,12 +121,12 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
             count = files.read(fd, piece)
             if count <= 0:
                 raise DamagedError(f"ends after {done:,} bytes, expected {size:,}")
-            hashed.update(piece[:count].data)
+            digest.update(piece[:count].data)
             done += count
     finally:
         files.close(fd)
-    if hashed.hexdigest() != entry.digest:
-        raise DamagedError(f"has digest {hashed.hexdigest()}, expected {entry.digest}")
+    if digest.hexdigest() != entry.digest:
+        raise DamagedError(f"has digest {digest.hexdigest()}, expected {entry.digest}")
     return data if keep else data[:0]
 
 
@@ -134,10 +134,10 @@ def _write_hashed(fd: int, pieces: Iterator[memoryview]) -> tuple[int, str]:
     """Write all pieces; small ones are collected first. Returns (bytes, digest)."""
     import xxhash
 
-    hashed, size, small = xxhash.xxh3_128(), 0, bytearray()
+    digest, size, small = xxhash.xxh3_128(), 0, bytearray()
 
     def put(data: memoryview) -> None:
-        hashed.update(data)
+        digest.update(data)
         files.write(fd, data)
 
     for piece in pieces:
@@ -152,7 +152,7 @@ def _write_hashed(fd: int, pieces: Iterator[memoryview]) -> tuple[int, str]:
             put(piece[start : start + PIECE_BYTES])
     if small:
         put(memoryview(small))
-    return size, hashed.hexdigest()
+    return size, digest.hexdigest()
 
 
 def _pieces(entry: Entry, part: Part, compression: str | None) -> Iterator[memoryview]:

@@ -34,7 +34,7 @@ def look(path: str, job: dict[str, Any], identity_hash: str) -> Found:
     UserError if the folder holds something else, was written by a newer hpckit, or holds saved work of another job.
     """
     with output_errors(path, "the folder"):
-        if os.path.exists(path) and not os.path.isdir(path):
+        if files.kind(path) == "file":
             raise UserError(f"{path}: is a file, expected a folder for checkpoints; name another one")
         files.make_folder(path)
         everything = files.names(path)

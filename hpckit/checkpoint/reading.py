@@ -43,13 +43,27 @@ def read_chosen(ctx: Context, path: str, choice: Choice) -> list[Part]:
 
 
 def deal(entries: list[Entry], loads: list[int]) -> list[int]:
-    """The rank that reads each entry: the largest first, to the rank with the least to keep. Local."""
+    """The rank that reads each entry: the largest first, to the rank with the least to keep. Local.
+
+    Parts of one phase go to ranks in their own order, about as many bytes to each, so that blocks stay neighbours.
+    """
+    if entries and all(entry.kind == "phase" for entry in entries):
+        return deal_in_order([entry.size for entry in entries], len(loads))
     heap = [(load, rank) for rank, load in enumerate(loads)]
     heapq.heapify(heap)
     readers = [0] * len(entries)
     for i in sorted(range(len(entries)), key=lambda i: (-entries[i].size, i)):
         load, readers[i] = heap[0]
         heapq.heapreplace(heap, (load + entries[i].size, readers[i]))
+    return readers
+
+
+def deal_in_order(sizes: list[int], ranks: int) -> list[int]:
+    """The rank of each item: neighbours stay together, the middle of an item decides by bytes. Local."""
+    total, before, readers = max(1, sum(sizes)), 0, []
+    for size in sizes:
+        readers.append(min(ranks - 1, (2 * before + size) * ranks // (2 * total)))
+        before += size
     return readers
 
 

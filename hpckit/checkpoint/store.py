@@ -12,7 +12,6 @@ from hpckit.checkpoint import content, files, folder, identity, names, phases
 from hpckit.checkpoint.choice import Choice, Outcome
 from hpckit.checkpoint.content import Part
 from hpckit.checkpoint.names import Entry
-from hpckit.checkpoint.phases import Phase
 from hpckit.checkpoint.reading import read_chosen
 from hpckit.errors import InternalError
 from hpckit.frozen import frozen
@@ -101,18 +100,31 @@ class Store:
             self._begin_life(ctx, found)
         if goes_on:
             units, writers = self._holding(ctx, held)
-            phase = Phase()
-            choice = Choice([*found.parts, *found.phases], units, writers, with_work_only=True)
+            choice = Choice([*found.parts, *found.phases], units, writers, for_survivors=True)
+            parts, name, warnings = read_chosen(ctx, self.path, choice), "", choice.warnings
         else:
-            phase = phases.read_newest(ctx, self.path, found)
-            after = [entry for entry in found.parts if entry.after == phase.number]
-            choice = Choice(after, phase.covered)
-            self._after = phase.number
-        parts = [*phase.parts, *read_chosen(ctx, self.path, choice)]
+            choice, parts, name, warnings = self._choose_phase(ctx, found)
         self._last_phase = max([self._last_phase, *(entry.generation for entry in (*found.phases, *found.manifests))])
         self._remember(parts, found)
-        warnings = [f"checkpoint {self.path}: {text}" for text in (*phase.warnings, *choice.warnings)]
-        return Restored(parts, frozenset(choice.covered), phase.name, warnings, self._life)
+        warnings = [f"checkpoint {self.path}: {text}" for text in warnings]
+        return Restored(parts, frozenset(choice.covered), name, warnings, self._life)
+
+    def _choose_phase(self, ctx: Context, found: folder.Found) -> tuple[Choice, list[Part], str, list[str]]:
+        """(choice, this rank's parts, name of the phase, warnings): the newest phase that is whole and what came after
+        it. Collective."""
+        warnings: list[str] = []
+        for phase in phases.newest_first(ctx, self.path, found):
+            damage = phase.damage
+            if not damage:
+                after = [entry for entry in found.parts if entry.after == phase.number]
+                choice = Choice([*after, *phase.entries])
+                parts = read_chosen(ctx, self.path, choice)
+                damage = choice.broken
+            if not damage:
+                self._after = phase.number
+                return choice, parts, phase.name, [*warnings, *choice.warnings]
+            warnings.append(replace(phase, damage=damage).warning)
+        raise InternalError(f"{self.path}: the beginning of a job is always whole")
 
     def _begin_life(self, ctx: Context, found: folder.Found) -> None:
         """Number this start of the job and note it in the folder. Collective."""
@@ -180,8 +192,9 @@ class Store:
     def commit_phase(self, ctx: Context, name: str, part: Part) -> str:
         """Save the state of all ranks at a phase boundary together: it is there as a whole or not at all. Collective.
 
-        It contains everything committed before, which is removed once `keep` newer phases are there; parts committed
-        later come on top of it. Returns the name of this rank's file. OutputError on all ranks if any cannot write.
+        It contains everything committed before, which is removed once `keep` newer phases are there. A part that this
+        rank commits later contains its part of the phase. Returns the name of this rank's file. OutputError on all
+        ranks if any cannot write.
         """
         number = self._last_phase + 1
         with ctx.agreed(f"writing checkpoint {self.path}"), self._errors(f"phase {name!r}"):
@@ -194,6 +207,7 @@ class Store:
                 content.write(self.path, self._entry("manifest", number), manifest)
         self._last_phase = self._after = number
         self._forget()
+        self._own_covers = frozenset(part.covers)
         ctx.on_root(phases.remove_old, self.path, self.keep)
         return entry.name
 
