@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
-from types import FrameType
 
-from hpckit.cli.options import Parser, UsageError, positive
-from hpckit.errors import LaunchError
+from hpckit.cli.options import Parser, UsageError, duration, positive
+from hpckit.cli.options import seed as count
 from hpckit.spmd.launch import TERMINAL_VARIABLE, on_terminal
 from hpckit.spmd.mpirun import find_launcher
+from hpckit.spmd.supervisor import Care, supervise
 
 PROG = "hpckit run"
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-GRACE_S = 10.0  # between asking the launcher to end and killing it
-PR_SET_PDEATHSIG = 1  # prctl(2)
+HEARTBEAT_S = 60.0  # --survive without --heartbeat
+VALUED = ("-n", "--ranks", "--heartbeat", "--restarts", "--stall")
 
 
 def parser() -> Parser:
@@ -29,13 +24,40 @@ def parser() -> Parser:
         "run",
         "Start COMMAND on N ranks with the mpirun that belongs to this Python's MPI and the flags it needs here\n"
         "(Open MPI: running as root, more ranks than cores, shared memory only on one node). COMMAND is an hpckit\n"
-        "command such as `query …`, or a program such as `python jobs/x.py …`. The exit status is COMMAND's.",
+        "command such as `query …`, or a program such as `python jobs/x.py …`. The exit status is COMMAND's.\n"
+        "\n"
+        "A job that should outlive failures has --checkpoint, and here --survive (Open MPI: the others go on when\n"
+        "ranks die), --restarts (any MPI: the job is started again and goes on where it was), or both. Exit statuses\n"
+        "2 (a mistake in the command) and 75 (work was saved, to be requeued) are passed on, never retried. SIGTERM\n"
+        "and SIGUSR1 reach every rank: save and end.",
         examples=[
             ("hpckit run -n 4 -- query -f report.sql --output report/", "an hpckit command on four ranks"),
             ("hpckit run -n 2 -- python jobs/log_analysis.py bgl.log --format bgl", "a program of your own"),
+            (
+                "hpckit run -n 8 --survive --restarts 3 -- query -f report.sql --output report/ --checkpoint ck/",
+                "ranks may die: the others take over their work; if the whole job dies, it goes on from ck/",
+            ),
+            (
+                "hpckit run -n 8 --restarts 3 --stall 10m -- query … --checkpoint ck/",
+                "the same without in-job survival, under any MPI; ten minutes without any progress count as a failure",
+            ),
         ],
     )
     options.add_argument("-n", "--ranks", type=positive, required=True, metavar="N", help="number of processes")
+    options.add_argument("--survive", action="store_true", help="go on when ranks die (Open MPI 5)")
+    options.add_argument(
+        "--heartbeat", type=duration, metavar="T",
+        help="kill a rank that neither works nor computes for so long, e.g. on a node that hangs; longer than the "
+        f"slowest read or write may take (default with --survive: {HEARTBEAT_S:.0f}s)",
+    )  # fmt: skip
+    options.add_argument(
+        "--restarts", type=count, default=0, metavar="K", help="start a job that failed again, up to K times"
+    )
+    options.add_argument(
+        "--stall", type=duration, default=0.0, metavar="T",
+        help="a job in which no rank gets anything done for so long has failed (COMMAND must be an hpckit command, or "
+        "use hpckit's operations)",
+    )  # fmt: skip
     options.add_argument("command", nargs="+", metavar="COMMAND", help="after `--`: what to start, with its arguments")
     return options
 
@@ -46,11 +68,14 @@ def main(argv: list[str]) -> int:
     options = parser().parse_args([*before, "--", *after] if after else before)
     command = program_of(options.command)
     launcher = find_launcher()
-    arguments, environ = launcher.command(options.ranks, command, os.environ)
+    environ = dict(os.environ)
     environ[TERMINAL_VARIABLE] = ",".join(name for name in ("stdout", "stderr") if on_terminal(getattr(sys, name)))
     if environ[TERMINAL_VARIABLE]:
         environ.setdefault("COLUMNS", str(shutil.get_terminal_size().columns))
-    return supervise(arguments, environ)
+    default_s = HEARTBEAT_S if options.survive else 0.0
+    heartbeat_s = default_s if options.heartbeat is None else options.heartbeat
+    care = Care(options.survive, heartbeat_s, options.restarts, options.stall)
+    return supervise(launcher, options.ranks, command, environ, care)
 
 
 def _split(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -60,7 +85,7 @@ def _split(argv: list[str]) -> tuple[list[str], list[str]]:
         return argv[:cut], argv[cut + 1 :]
     i = 0
     while i < len(argv) and argv[i].startswith("-"):
-        i += 2 if argv[i] in ("-n", "--ranks") else 1
+        i += 2 if argv[i] in VALUED else 1
     return argv[:i], argv[i:]
 
 
@@ -89,61 +114,3 @@ def _hpckit() -> list[str]:
     """How to start hpckit with this interpreter; `-m` also looks in the current folder, so the script comes first."""
     script = Path(sys.executable).parent / "hpckit"
     return [sys.executable, str(script)] if script.is_file() else [sys.executable, "-m", "hpckit.cli.main"]
-
-
-def supervise(arguments: list[str], environ: dict[str, str]) -> int:
-    """Run the launcher in a process group of its own, hand signals on, and return its exit status."""
-    try:
-        child = subprocess.Popen(
-            arguments,
-            env=environ,
-            # In its own group the launcher is not the terminal's foreground any more: reading it would stop it.
-            stdin=subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None,
-            start_new_session=True,
-            preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread
-        )
-    except OSError as error:
-        raise LaunchError(f"{arguments[0]} cannot be started: {error.strerror}") from error
-    asked_s: list[float] = []
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        del frame
-        if number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asked_s.append(time.monotonic())
-        child.send_signal(number)
-
-    old = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
-        return _status(_wait(child, asked_s))
-    finally:
-        _end_group(child)
-        for number, handler in old.items():
-            signal.signal(number, handler)
-
-
-def _wait(child: subprocess.Popen[bytes], asked_s: list[float]) -> int:
-    """Wait for the launcher; GRACE_S after it was asked to end, its group is killed."""
-    while True:
-        try:
-            return child.wait(timeout=0.5 if asked_s else 3600)
-        except subprocess.TimeoutExpired:
-            if asked_s and time.monotonic() - asked_s[0] > GRACE_S:
-                _end_group(child)
-
-
-def _end_group(child: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the launcher's process group; an empty group is what one hopes for."""
-    try:
-        os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-
-
-def _status(code: int) -> int:
-    return 128 - code if code < 0 else code
-
-
-def _die_with_parent() -> None:
-    """In the child before exec: when hpckit dies, even by SIGKILL, the launcher is told to end."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

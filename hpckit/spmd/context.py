@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.errors import InternalError, RankLost
-from hpckit.spmd import exchange, recovery, route
+from hpckit.spmd import exchange, pulse, recovery, route, telling
 from hpckit.spmd.library import MPI
 from hpckit.spmd.memory import default_budget_bytes
 from hpckit.spmd.profile import Profile
@@ -81,6 +81,7 @@ class Context:
 
     def _raise_agreed(self, error: Exception | None, what: str) -> None:
         """Collective: return if no rank has an error, else raise that of the first failing rank everywhere."""
+        pulse.beat()
         if self.size == 1 and error is None:
             return
         state = np.array([self.size if error is None else self.rank, -int(error is None)], np.int64)
@@ -203,6 +204,7 @@ class Context:
 
     def count(self, bytes: int = 0, rows: int = 0, messages: int = 0) -> None:
         """Add to the figures of the current phase. Local."""
+        pulse.beat()
         self.profile.count(bytes, rows, messages)
 
     def progress(self, label: str, bytes_total: int, bytes_own: int) -> Progress:
@@ -223,6 +225,7 @@ class Context:
     def check(self) -> None:
         """RankLost if a rank is known to have died, else nothing; to be called between batches of long local work.
         Local: about a microsecond, and none at all in a job that does not survive losses."""
+        pulse.beat()
         if self._watched is not None:
             self._watched.check()
 
@@ -255,21 +258,26 @@ class Context:
         self.origins = recovery.origins_of(communicator, self._first)
         self.node_size = len(self._on_node.intersection(self.origins))
         self.epoch += 1
-        return recovery.describe(self.epoch, before, self.origins)
+        loss = recovery.describe(self.epoch, before, self.origins)
+        if self.is_root:
+            telling.tell({"lost": str(loss)})
+        return loss
 
     # The end
 
     def meet(self) -> Callable[[], bool]:
         """Start to wait for every rank to call this too; the returned function says whether all have. It is for ranks
         that fail while others may not, so it does not block and has a communicator of its own."""
-        request = self._meeting.Ibarrier()
-        return lambda: bool(request.Test())
+        return recovery.meeting(self._meeting)
 
     def close(self) -> None:
         """End MPI in order. Collective, and nothing of MPI may be called afterwards.
 
-        A job that survives losses leaves MPI as it is: ending it may wait for the dead."""
-        if not self.surviving and not MPI.Is_finalized():
+        A job that survives losses leaves MPI as it is, for its end may wait for the dead; but all leave together, since
+        to those that still work a rank that has left is one that died."""
+        if self._watched is not None:
+            recovery.agree(self._watched.raw, True)
+        elif not MPI.Is_finalized():
             self._comm.Free()
             self._meeting.Free()
             MPI.Finalize()

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, UserError
-from hpckit.spmd.launch import check_world_size, launcher_rank, single_thread
+from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, RankLost, UserError
+from hpckit.spmd import orphan, pulse, telling
+from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size, single_thread
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -23,6 +24,7 @@ ABORT_TIMEOUT_S = 10.0  # how long the others wait to be ended by root's abort
 STAGGER_S = 0.2  # failing ranks time out one after another, so that the first one's abort silences the rest
 
 _world: Context | None = None
+_status: int | None = None  # with which the program ends, once that is certain
 
 
 def world() -> Context:
@@ -37,7 +39,11 @@ def world() -> Context:
         from hpckit.spmd.context import start
 
         sys.excepthook = _excepthook
+        if launcher_size() > 1 or os.environ.get(pulse.PULSE_VARIABLE):
+            orphan.follow_launcher()
+            pulse.join()
         _world = start(check_world_size)
+        atexit.register(_end_in_order)
     return _world
 
 
@@ -68,6 +74,14 @@ def _status_of(stop: SystemExit) -> int:
     return EXIT_INTERNAL
 
 
+def _end_in_order() -> None:
+    """Tell those who watch that this process ends by itself; the launcher knows its status."""
+    if _world is not None and os.environ.get(pulse.PULSE_VARIABLE):
+        pulse.end()
+        if _world.is_root:
+            telling.tell({"ended": _world.origin, "status": _status})
+
+
 def _excepthook(kind: type[BaseException], error: BaseException, trace: object) -> None:
     """Uncaught exception in a script that does not use `program`: the same message, and no hang."""
     del kind, trace
@@ -92,7 +106,7 @@ def describe(error: BaseException) -> str:
     if isinstance(error, UserError):
         where = f" (rank {rank})" if rank is not None and _world is not None and _world.size > 1 else ""
         return f"{getattr(error, 'prog', 'hpckit')}: error: {error}{where}"
-    if isinstance(error, Interrupted):
+    if isinstance(error, Interrupted | RankLost):
         return f"hpckit: {error}"
     import traceback
 
@@ -113,6 +127,8 @@ def _leave(status: int, error: BaseException | None = None) -> int:
         if error is not None:
             _say(describe(error))
         _world.close()
+        global _status
+        _status = status
         return status
     return _abort(_world, status, error)
 

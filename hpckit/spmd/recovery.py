@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hpckit.errors import LaunchError
 from hpckit.frozen import frozen
@@ -54,6 +54,24 @@ def agree(communicator: MPI.Comm, well: bool) -> bool:
         return bool(communicator.Agree(int(well)))
     except MPI.Exception:
         return False
+
+
+def meeting(communicator: MPI.Comm) -> Callable[[], bool]:
+    """See Context.meet; where a rank died, not all have come."""
+    requests: list[MPI.Request] = []
+    with contextlib.suppress(MPI.Exception):
+        requests.append(communicator.Ibarrier())
+
+    def everyone_is_here() -> bool:
+        if not requests:
+            return False
+        try:
+            return bool(requests[0].Test())
+        except MPI.Exception:
+            requests.clear()  # asked once more it would say that it is done
+            return False
+
+    return everyone_is_here
 
 
 def shrink(communicator: MPI.Comm) -> tuple[MPI.Comm, MPI.Comm]:

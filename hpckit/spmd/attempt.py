@@ -1,0 +1,184 @@
+"""One start of a job under `hpckit run`: its launcher, signals handed on, its ranks watched, nothing left behind."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from types import FrameType
+from typing import Any
+
+from hpckit.errors import EXIT_INTERNAL, EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
+from hpckit.frozen import frozen
+from hpckit.spmd.chatter import Relay
+from hpckit.spmd.guard import STEP_S, Guard
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE_S = 60.0  # between asking the job to save its work and end, and killing it
+RELAY_S = 2.0  # how long the last words of the ranks may take
+ENDED_S = 10.0  # how long a launcher may go on after the job has said that it ended well
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+@frozen
+class Ending:
+    """How an attempt ended: its exit status (128 + signal for a killed launcher), why, and how long it took."""
+
+    status: int
+    reason: str
+    elapsed_s: float
+    asked: bool = False  # somebody told the job to end
+
+
+class Attempt:
+    """A launched job, watched until it ends.
+
+    A job in which nothing gets done for `stall_s` seconds is killed (0 = never). With `confirmed`, an exit status of 0
+    counts only if a rank has said that it ended (a program that never used hpckit's world cannot say so). `instead`
+    maps signals to those that the launcher gets for them. `chatty`: the launcher says things that nobody should read.
+    """
+
+    def __init__(
+        self,
+        stall_s: float = 0.0,
+        confirmed: bool = False,
+        instead: dict[int, int] | None = None,
+        chatty: bool = False,
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
+        self._stall_s, self._confirmed = stall_s, confirmed
+        self._guard: Guard | None = None
+        self._instead, self._chatty, self._say = instead or {}, chatty, say
+        self._lock = threading.Lock()
+        self._beats: dict[str, int] = {}  # by node
+        self._progress_s = self._start_s = time.monotonic()
+        self._ended: dict[str, Any] | None = None
+        self._killed: list[int] = []
+        self._asked_s = self._ended_s = 0.0
+        self._asked_signal = 0
+
+    def take(self, message: dict[str, Any]) -> None:
+        """A message from a rank or a guard, in any thread."""
+        with self._lock:
+            if "beats" in message and self._beats.get(str(message.get("node"))) != message["beats"]:
+                self._beats[str(message.get("node"))] = message["beats"]
+                self._progress_s = time.monotonic()
+            if "ended" in message:
+                self._ended, self._ended_s = message, time.monotonic()
+        if "killed" in message:
+            self._killed.append(message["killed"])
+            self._say(f"rank {message['killed']} on {message['node']} stood still for {message['still_s']} s: killed")
+        if "lost" in message:
+            self._say(message["lost"])
+
+    def run(
+        self,
+        arguments: list[str],
+        environ: dict[str, str],
+        guard: Guard | None = None,
+        started: Callable[[], None] = lambda: None,
+    ) -> Ending:
+        """Start the launcher in a process group of its own and wait for it. `guard` looks after this node's ranks;
+        `started` is called once no process will be forked any more: threads may start."""
+        self._guard = guard
+        self._progress_s = self._start_s = time.monotonic()
+        try:
+            child = subprocess.Popen(
+                arguments,
+                env=environ,
+                # In its own group the launcher is not the terminal's foreground any more: reading it would stop it.
+                stdin=subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None,
+                stderr=subprocess.PIPE if self._chatty else None,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread so far
+            )
+        except OSError as error:
+            raise LaunchError(f"{arguments[0]} cannot be started: {error.strerror}") from error
+        started()
+        relay = Relay(child.stderr.fileno(), sys.stderr.fileno()) if child.stderr is not None else None
+        with self._handing_on(child):
+            try:
+                reason = self._watch(child)
+            finally:
+                self._end(child)
+        if relay is not None:
+            relay.join(RELAY_S)
+        return self._ending(child.wait(), reason)
+
+    @contextlib.contextmanager
+    def _handing_on(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
+        """Signals to this process go to the launcher, which hands them to the ranks."""
+
+        def forward(number: int, frame: FrameType | None) -> None:
+            del frame
+            if number in TO_END and not self._asked_s:
+                self._asked_s, self._asked_signal = time.monotonic(), number
+            child.send_signal(self._instead.get(number, number))
+
+        old = {number: signal.signal(number, forward) for number in FORWARDED}
+        try:
+            yield
+        finally:
+            for number, handler in old.items():
+                signal.signal(number, handler)
+
+    def _watch(self, child: subprocess.Popen[bytes]) -> str:
+        """Until the launcher ends or has to be ended; why, "" if it ended by itself."""
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=STEP_S)
+                return ""
+            now_s = time.monotonic()
+            if self._guard is not None:
+                self._guard.step(now_s)
+            if self._asked_s and now_s - self._asked_s > GRACE_S:
+                return f"did not end within {GRACE_S:.0f} s of being asked to"
+            if self._ended_s and now_s - self._ended_s > ENDED_S:
+                return "the launcher went on after the job's end"
+            with self._lock:
+                still_s = now_s - self._progress_s
+            if self._stall_s and still_s > self._stall_s and not self._ended_s:
+                return f"stuck: no rank got anything done for {still_s:.0f} s"
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        """Kill what is left of the launcher's process group and of the ranks; nothing is what one hopes for."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        if self._guard is not None:
+            self._guard.kill_all()
+
+    def _ending(self, code: int, reason: str) -> Ending:
+        elapsed_s, asked = time.monotonic() - self._start_s, bool(self._asked_s)
+        status = 128 - code if code < 0 else code
+        told = self._ended.get("status") if self._ended is not None else None
+        if told == EXIT_OK:  # the output is committed: what happened to ranks or launcher after that changes nothing
+            return Ending(EXIT_OK, "", elapsed_s, asked)
+        unsaid = self._confirmed and self._ended is None and (self._guard is None or self._guard.met_ranks())
+        if status == EXIT_OK and unsaid:
+            reason = reason or "no rank was left to end the job"
+        if reason:
+            status = EXIT_INTERNAL
+        if asked and status not in (EXIT_OK, EXIT_USER, EXIT_REQUEUE):
+            status = 128 + self._asked_signal
+        return Ending(status, reason or _in_words(code), elapsed_s, asked)
+
+
+def _in_words(code: int) -> str:
+    number = -code if code < 0 else code - 128
+    if code < 0 or code > 128:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+    return f"exit status {code}"
+
+
+def _die_with_parent() -> None:
+    """In the child before exec: when hpckit dies, even by SIGKILL, the launcher is told to end."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,0 +1,94 @@
+"""Watches the ranks of one node: kills those that stand still, and tells the supervisor how much gets done.
+
+A peer that is stopped, not dead, would be waited for without end: the agreement after a loss, too, needs everybody's
+answer. A rank stands still when it neither counted any work nor used its processor for the time of a heartbeat; one
+that computes for long between two messages does not.
+
+`python -m hpckit.spmd.guard PATH HEARTBEAT_S` runs on nodes other than the supervisor's, which has its own Guard.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from hpckit.spmd.pulse import Slot, cpu_ticks, read_slots, start_ticks
+from hpckit.spmd.telling import tell
+
+STEP_S = 0.25
+PAUSE_S = 5.0  # a step that comes so late was itself stopped: what stood still meanwhile is not to blame
+TELL_S = 1.0
+EMPTY_S = 10.0  # so long without any live rank, a guard of its own ends
+
+
+class Guard:
+    """Looks at the slots of a node in steps. `tell` gets what the supervisor should know."""
+
+    def __init__(self, mapped: mmap.mmap, heartbeat_s: float, tell: Callable[[dict[str, Any]], object]) -> None:
+        self._map, self._heartbeat_s, self._tell = mapped, heartbeat_s, tell
+        self._moved: dict[int, tuple[tuple[int, int, int], float]] = {}  # rank: (process, beats, ticks), since when
+        self._last_s = self._told_s = self._alive_s = time.monotonic()
+
+    def step(self, now_s: float) -> bool:
+        """Look once; False once no rank has been alive for long."""
+        if now_s - self._last_s > PAUSE_S:
+            self._moved.clear()
+        self._last_s = now_s
+        slots = read_slots(self._map)
+        for rank, slot in slots.items():
+            self._look_at(rank, slot, now_s)
+        if now_s - self._told_s >= TELL_S:
+            self._told_s = now_s
+            self._tell({"node": socket.gethostname(), "beats": sum(slot.beats for slot in slots.values())})
+        return now_s - self._alive_s < EMPTY_S
+
+    def _look_at(self, rank: int, slot: Slot, now_s: float) -> None:
+        ticks = cpu_ticks(slot.pid)
+        if ticks is None or start_ticks(slot.pid) != slot.start_ticks:
+            return  # gone, maybe with another process under its number
+        self._alive_s = now_s
+        pulse = (slot.pid, slot.beats, ticks)
+        if rank not in self._moved or self._moved[rank][0] != pulse:
+            self._moved[rank] = (pulse, now_s)
+            return
+        still_s = now_s - self._moved[rank][1]
+        if self._heartbeat_s and still_s > self._heartbeat_s and not slot.ended:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(slot.pid, signal.SIGKILL)
+            self._tell({"killed": rank, "node": socket.gethostname(), "still_s": round(still_s, 1)})
+            del self._moved[rank]
+
+    def met_ranks(self) -> bool:
+        """Whether any rank of this node ever took its slot."""
+        return bool(read_slots(self._map))
+
+    def kill_all(self) -> None:
+        """End every rank of this node that is still alive."""
+        for slot in read_slots(self._map).values():
+            if start_ticks(slot.pid) == slot.start_ticks:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(slot.pid, signal.SIGKILL)
+
+
+def main(path: str, heartbeat_s: float) -> None:
+    """Watch until no rank is left, then take the file away."""
+    file = os.open(path, os.O_RDWR)
+    guard = Guard(mmap.mmap(file, 0), heartbeat_s, tell)
+    os.close(file)
+    try:
+        while guard.step(time.monotonic()):
+            time.sleep(STEP_S)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]))

