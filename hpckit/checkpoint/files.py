@@ -104,6 +104,11 @@ def size_of(path: str) -> int:
     return os.stat(path).st_size
 
 
+def changed_s(path: str) -> float:
+    """When a file was written, seconds since 1970."""
+    return os.stat(path).st_mtime
+
+
 def free_bytes(folder: str) -> int:
     """Bytes an ordinary user may still write there."""
     status = os.statvfs(folder)

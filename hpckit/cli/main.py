@@ -15,6 +15,7 @@ COMMANDS = {
     "convert": ("hpckit.cli.convert", "turn any source into .parquet .csv .jsonl .arrow .h5"),
     "formats": ("hpckit.cli.formats", "list the known log formats, or guess that of a file"),
     "generate": ("hpckit.cli.generate", "write reproducible logs and tables to try things on"),
+    "checkpoint": ("hpckit.cli.checkpoint", "list, verify or prune what --checkpoint has saved"),
     "run": ("hpckit.cli.run", "start a command on N ranks with the mpirun and flags that fit"),
     "submit": ("hpckit.cli.submit", "put a command into Slurm's queue; it goes on by itself after the time limit"),
     "status": ("hpckit.cli.status", "how jobs stand: state, reason, progress, restarts, last checkpoint"),
