@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,17 +32,21 @@ class Arrival:
         return self.counts.sum(axis=1).tolist()
 
 
-def deliver(context: Context, pieces: Pieces, columns: list[np.ndarray], rounds: int) -> Iterator[Arrival]:
-    """Send every rank its pieces of the partitioned `columns`, and yield this rank's, round by round, in order.
+def deliver(
+    context: Context, pieces: Pieces, columns: list[np.ndarray], rounds: int, use: Callable[[Arrival], None]
+) -> None:
+    """Send every rank its pieces of the partitioned `columns`, and hand this rank's to `use`, round by round, in order.
 
-    Collective: every rank takes all rounds. What is yielded lasts until the next round; after round k the rows of all
+    Collective: every rank takes all rounds. What `use` is given lasts until it returns; after round k the rows of all
     pieces up to that round are not needed any more. The next round is under way while one is used, so that no rank
-    waits for another that has a little more to do in one round and less in the next.
+    waits for another that has a little more to do in one round and less in the next. `use` is Local; an error of it is
+    raised on all ranks at the end, so that nobody waits for messages that do not come.
     """
     plan = _Plan(context, pieces, columns, rounds)
     messages = Exchange(context)
     waiting: list[tuple[Posted, Arrival]] = []
     before: Posted | None = None
+    failures: list[Exception] = []
     for k in range(rounds + 1):
         if k < rounds:
             leaving, arriving, arrival = plan.round(k)
@@ -51,11 +55,18 @@ def deliver(context: Context, pieces: Pieces, columns: list[np.ndarray], rounds:
             posted, arrival = waiting.pop(0)
             messages.receive(posted)
             if before:
-                messages.release(before)  # what is yielded is sorted into the place of earlier rounds
-            yield arrival
+                messages.release(before)  # what is used is sorted into the place of earlier rounds
+            if not failures:
+                try:
+                    use(arrival)
+                except Exception as error:
+                    failures.append(error)
             before = posted
     if before:
         messages.release(before)
+    with context.agreed("sorting what arrived"):
+        if failures:
+            raise failures[0]
     messages.finish()
 
 
@@ -70,7 +81,8 @@ class _Plan:
         self.came = exchange(context, table, np.diff(first))[0].reshape(context.size, -1, 2)
         self.ranks = [slice(a, b) for a, b in zip(first.tolist(), first[1:].tolist(), strict=False)]
         self.edges = [np.searchsorted(pieces.round_[part], np.arange(rounds + 1)) for part in self.ranks]
-        self.staging = [[column[:0] for column in columns] for _ in range(2)]  # rounds take turns
+        with context.agreed("making room for what arrives"):
+            self.staging = self._rooms(rounds)
 
     def round(self, k: int) -> tuple[list[list[np.ndarray]], list[list[np.ndarray]], Arrival]:
         """By rank what leaves and what arrives in round k, and what the latter will be. Local."""
@@ -81,28 +93,32 @@ class _Plan:
             if r != here:
                 span = slice(part.start + self.edges[r][k], part.start + self.edges[r][k + 1])
                 leaving[r] = _slices(columns, _Messages(pieces.starts[span], pieces.counts[span]), 0)
-        mine = slice(*self.edges[here][k : k + 2])
-        starts, counts = self.came[:, mine, 0].copy(), self.came[:, mine, 1]
-        plans = [_Messages(starts[s], counts[s]) for s in range(self.context.size)]
-        staging = self._room(k, sum(plan.rows for s, plan in enumerate(plans) if s != here))
+        starts, counts, plans = self._incoming(k)
+        staging = self.staging[k % 2]
         base = 0
         for s, plan in enumerate(plans):
             if s != here:
                 arriving[s] = _slices(staging, plan, base - plan.begins + plan.bases)
                 starts[s] = plan.places + base
                 base += plan.rows
-        constant = pieces.constant[self.ranks[here]][mine]
+        constant = pieces.constant[self.ranks[here]][slice(*self.edges[here][k : k + 2])]
         arrival = Arrival(staging, np.ascontiguousarray(starts.T), np.ascontiguousarray(counts.T), constant)
         return leaving, arriving, arrival
 
-    def _room(self, k: int, rows: int) -> list[np.ndarray]:
-        """Columns for the `rows` rows that arrive in round k. Local."""
-        staging = self.staging[k % 2]
-        if rows > len(staging[0]):
-            self.staging[k % 2] = []  # free them before there are new ones
-            staging = [room(self.context, rows + rows // 4, c.dtype, c.shape[1:]) for c in self.columns]
-            self.staging[k % 2] = staging
-        return staging
+    def _incoming(self, k: int) -> tuple[np.ndarray, np.ndarray, list[_Messages]]:
+        """Of this rank's pieces in round k: their starts and rows at each source, and each source's messages. Local."""
+        mine = slice(*self.edges[self.context.rank][k : k + 2])
+        starts, counts = self.came[:, mine, 0].copy(), self.came[:, mine, 1]
+        return starts, counts, [_Messages(starts[s], counts[s]) for s in range(self.context.size)]
+
+    def _rooms(self, rounds: int) -> list[list[np.ndarray]]:
+        """Columns for the rows that arrive in the largest even and in the largest odd round: rounds take turns.
+        Local."""
+        here, rows = self.context.rank, [0, 0]
+        for k in range(rounds):
+            plans = self._incoming(k)[2]
+            rows[k % 2] = max(rows[k % 2], sum(plan.rows for s, plan in enumerate(plans) if s != here))
+        return [[room(self.context, n, c.dtype, c.shape[1:]) for c in self.columns] for n in rows]
 
 
 class _Messages:

@@ -46,10 +46,14 @@ def sort(context: Context, local: np.ndarray) -> np.ndarray:
             del buckets
         pieces = layout.cut(context, placed, lambda start, stop: _sorted(words[start:stop]))
     at = 0
+
+    def place(arrival: Arrival) -> None:
+        nonlocal at
+        with context.phase("sort"):
+            at = _place(arrival, words, context.rank, kind, at)
+
     with context.phase("exchange"):
-        for arrival in deliver(context, pieces, [words], placed.rounds):
-            with context.phase("sort"):
-                at = _place(arrival, words, context.rank, kind, at)
+        deliver(context, pieces, [words], placed.rounds, place)
     return trimmed(words, placed.block_rows).view(dtype.newbyteorder("=")).astype(dtype, copy=False)
 
 

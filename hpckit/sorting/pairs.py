@@ -75,10 +75,13 @@ def one_word(
             del buckets
         pieces = layout.cut(context, placed, lambda start, stop: _sort_bucket(words, moved, start, stop))
     sorter = _Sorter(context.rank, words, moved, want_keys)
+
+    def take(arrival: Arrival) -> None:
+        with context.phase("sort"):
+            sorter.take(arrival)
+
     with context.phase("exchange"):
-        for arrival in deliver(context, pieces, [words, *moved], placed.rounds):
-            with context.phase("sort"):
-                sorter.take(arrival)
+        deliver(context, pieces, [words, *moved], placed.rounds, take)
     return trimmed(words, placed.block_rows), [trimmed(column, placed.block_rows) for column in moved]
 
 

@@ -169,7 +169,13 @@ def choose(context: Context, sample: np.ndarray, buckets: int) -> Classifier:
 
     A word that is worth more than one bucket gets one of its own. Up to 2 · `buckets` buckets.
     """
-    words = np.sort(np.concatenate(context.allgather(sample)))
+    samples = context.allgather(sample)
+    with context.agreed("choosing the buckets of a sort"):
+        return _chosen(np.sort(np.concatenate(samples)), buckets)
+
+
+def _chosen(words: np.ndarray, buckets: int) -> Classifier:
+    """As `choose`, from the samples of all ranks in order. Local."""
     if not len(words):
         return Classifier(words)
     picked = words[np.arange(1, buckets) * len(words) // buckets]
