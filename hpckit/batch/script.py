@@ -72,7 +72,7 @@ child=
 trap 'signals=$((signals + 1)); [ -n "$child" ] && kill -USR1 "$child" 2>/dev/null' USR1 TERM
 
 note start ", \\"nodes\\": \\"$SLURM_JOB_NODELIST\\", \\"ranks\\": $ranks"
-"${{command[@]}}" &
+{before}"${{command[@]}}" &
 child=$!
 while :; do # wait returns early at each signal
     seen=$signals
@@ -80,18 +80,32 @@ while :; do # wait returns early at each signal
     status=$?
     [ "$signals" -eq "$seen" ] && break
 done
-note end ", \\"status\\": $status, \\"signals\\": $signals"
+{status}note end ", \\"status\\": $status, \\"signals\\": $signals"
+"""
+SRUN_BEFORE = """\
+# MPICH names its shared memory by job and step, and a life that was killed leaves it behind on the node: this life's
+# ranks get a step number of their own.
+for ((i = 0; i < life; i++)); do srun --mpi=none --nodes=1 --ntasks=1 true; done
+size=$(stat -c %s "$files/$name.log" 2>/dev/null || echo 0)
+"""
+SRUN_STATUS = """\
+if ((status == 137)); then # srun reports an ordered abort as the kill that ended it: what the ranks said tells more
+    said=$(tail -c "+$((size + 1))" "$files/$name.log" 2>/dev/null |
+        grep -E '^hpckit.*: error: |^hpckit: rank .* failed')
+    case $said in
+    *'error: '*) status=2 ;;
+    ?*) status=1 ;;
+    esac
+fi
 """
 END_COMMON = """\
-# Work that was saved, or cut off by the signal, is to go on{crash_words}.
+# Work that was saved, or cut off by the signal, is to go on, and so is work whose launcher or node was lost.
 again=no
 case $status in
 0 | 2) ;;
 75) again=yes && rm -f "$files/$name.crashes" ;;
 *) ((signals > 0)) && again=yes ;;
 esac
-"""
-CRASH = """\
 if [ "$again" = no ] && ((status > 2 && status != 130)); then
     printf x >>"$files/$name.crashes"
     (($(wc -c <"$files/$name.crashes") <= {crashes})) && again=yes
@@ -124,7 +138,7 @@ exit "$status"
 def write(request: Request, chain: str = "") -> str:
     """The script of `request`; `chain` is the number of its first job for the later ones of a chain."""
     lead, restarts = request.save_before_s, request.restarts if request.requeue else 0
-    is_chain = request.chain > 1
+    is_chain, is_srun = request.chain > 1, request.launcher == "srun"
     life = (LIFE_CHAIN if is_chain else LIFE_REQUEUE).format(lead=lead, restarts=restarts)
     parts = [
         "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in directives(request)),
@@ -136,7 +150,7 @@ def write(request: Request, chain: str = "") -> str:
         "\n" + environment(request),
         "\n" + ranks(request) + command(request),
         ARRAY.format(inputs=_quoted(request.inputs_file)) if request.inputs else "",
-        "\n" + RUN.format(),
+        "\n" + RUN.format(before=SRUN_BEFORE if is_srun else "", status=SRUN_STATUS if is_srun else ""),
         "\n" + _end(request),
     ]
     return "".join(parts)
@@ -211,10 +225,7 @@ def command(request: Request) -> str:
 
 
 def _end(request: Request) -> str:
-    crash_words = "" if request.launcher == "srun" else ", and so is work whose launcher or node was lost"
-    text = END_COMMON.format(crash_words=crash_words)
-    if request.launcher != "srun":  # srun's status does not tell a lost rank from a mistake, and Slurm sees lost nodes
-        text += CRASH.format(crashes=CRASHES_MAX)
+    text = END_COMMON.format(crashes=CRASHES_MAX)
     if request.chain > 1:
         return text + END_CHAIN
     return text + END_REQUEUE if request.requeue and request.restarts else END_PLAIN

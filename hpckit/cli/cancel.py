@@ -11,8 +11,8 @@ def parser() -> Parser:
     """The options of `hpckit cancel`."""
     command = Parser(
         "cancel",
-        "End jobs. What they have saved stays, so that `hpckit resume` can go on; the rest of a chain and the job that\n"
-        "merges an array are cancelled with them.",
+        "End jobs. What they have saved stays, so that `hpckit resume` can go on; the rest of a chain and the job\n"
+        "that merges an array are cancelled with them.",
         examples=[("hpckit cancel 4711", "one job"), ("hpckit cancel 42_3", "one task of an array")],
     )
     command.add_argument("jobs", nargs="+", metavar="JOB", help="its number")

@@ -1,0 +1,106 @@
+"""Tests on a real Slurm: one testbed for all, hpckit's commands against it, and waiting that cannot hang.
+
+Collected only with HPCKIT_TEST_SLURM=1 (`make test-slurm` sets it): they take minutes and need root and Slurm.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from testbed import Testbed, missing
+
+HERE = Path(__file__).parent
+SAVER = HERE / "saver.py"
+LIMIT_S = 200.0
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Nothing of this folder in the usual run of the tests."""
+    return None if os.environ.get("HPCKIT_TEST_SLURM") else True
+
+
+class Cluster:
+    """A testbed with hpckit's commands on it, started in `folder`."""
+
+    def __init__(self, bed: Testbed, folder: Path) -> None:
+        self.bed, self.folder = bed, folder
+        script = Path(sys.executable).parent
+        self.environ = {
+            **bed.environ,
+            "PATH": f"{script}:{bed.environ['PATH']}",
+            "XDG_STATE_HOME": str(folder / "state"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+        }
+
+    def hpckit(self, *words: object, timeout: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
+        """`hpckit WORDS`, with its output."""
+        return subprocess.run(
+            [sys.executable, "-m", "hpckit.cli.main", *map(str, words)],
+            env={**self.environ, **environ}, cwd=self.folder, capture_output=True, text=True, check=False,
+            timeout=timeout, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    def submit(self, *words: object, **environ: str) -> str:
+        """The number of the job that `hpckit submit --parsable WORDS` makes."""
+        done = self.hpckit("submit", "--parsable", *words, **environ)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def status(self, job: str, **environ: str) -> Any:
+        """`hpckit status --json`."""
+        done = self.hpckit("status", job, "--json", **environ)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def wait(self, job: str, *states: str, limit_s: float = LIMIT_S) -> Any:
+        """The status of a job once it is in one of `states` (all tasks of an array: the list of them)."""
+        deadline_s = time.monotonic() + limit_s
+        while True:
+            found = self.status(job)
+            if all(one["state"] in states for one in (found if isinstance(found, list) else [found])):
+                return found
+            if time.monotonic() > deadline_s:
+                log = self.hpckit("logs", job).stdout
+                pytest.fail(f"job {job} is not {' or '.join(states)} after {limit_s:.0f} s: {found}\n{log[-3000:]}")
+            time.sleep(0.3)
+
+    def until(self, what: str, check: Callable[[], object], limit_s: float = LIMIT_S) -> None:
+        """Wait until `check()` is true."""
+        deadline_s = time.monotonic() + limit_s
+        while not check():
+            if time.monotonic() > deadline_s:
+                pytest.fail(f"{what}: not within {limit_s:.0f} s")
+            time.sleep(0.2)
+
+
+@pytest.fixture(scope="session")
+def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """Six nodes of four CPUs."""
+    reason = missing()
+    if reason:
+        pytest.skip(reason)
+    with Testbed(tmp_path_factory.mktemp("bed"), nodes=6) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def cluster(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Cluster:
+    """hpckit's commands on the testbed."""
+    return Cluster(bed, tmp_path_factory.mktemp("work"))
+
+
+@pytest.fixture(scope="session")
+def log(cluster: Cluster) -> Path:
+    """A log of 20,000 lines."""
+    path = cluster.folder / "bgl.log"
+    done = cluster.hpckit("generate", "bgl", path, "--rows", "20000", "--seed", "7")
+    assert done.returncode == 0, done.stderr
+    return path
