@@ -32,7 +32,7 @@ _EXPORTS = {
 }
 
 
-_ROOMS = ("arrays",)  # packages that are public by themselves: hk.arrays
+_ROOMS = ("arrays", "checkpoint")  # packages that are public by themselves: hk.arrays; hk.checkpoint can be called
 
 
 def __getattr__(name: str) -> object:

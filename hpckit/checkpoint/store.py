@@ -75,6 +75,7 @@ class Store:
         self._given: dict[str, Outcome] = {}  # parts that restore gave this rank, by name; without their content
         self._included: set[str] = set()  # writers whose parts are contained in what this rank commits
         self._others: dict[str, list[str]] = {}  # writer of an earlier life -> names of its files
+        self._behind: list[str] = []  # files older than the parts that this rank was given and contains by now
 
     @property
     def writer(self) -> str:
@@ -180,7 +181,7 @@ class Store:
         self._own.append(entry)
         self._own_covers, self._included = covers, included
         for name in [n for n in self._given if names.writer_of(n) in included]:
-            del self._given[name]
+            self._leave_behind(name, self._given.pop(name))
         self._remove_old()
         return entry.name
 
@@ -211,11 +212,22 @@ class Store:
         ctx.on_root(phases.remove_old, self.path, self.keep)
         return entry.name
 
+    def _leave_behind(self, name: str, given: Outcome) -> None:
+        """A part that was given was whole, so it counts as a generation: what is older than it may go one earlier."""
+        for writer in given.supersedes:
+            self._behind += self._others.pop(writer, [])
+        own = names.writer_of(name)
+        older = [other for other in self._others.get(own, []) if _is_older(other, name)]
+        self._behind += older
+        self._others[own] = [other for other in self._others.get(own, []) if other not in older]
+
     def _remove_old(self) -> None:
         """Remove what `keep` newer parts of this rank contain; what cannot be removed is in nobody's way."""
-        old = self._own[: -self.keep]
+        gone = [entry.name for entry in self._own[: -self.keep]]
         del self._own[: -self.keep]
-        gone = [entry.name for entry in old]
+        if len(self._own) >= self.keep - 1:
+            gone += self._behind
+            self._behind = []
         if len(self._own) >= self.keep:
             for writer in sorted(self._included):
                 gone += self._others.pop(writer, [])
@@ -240,8 +252,17 @@ class Store:
     def _forget(self) -> None:
         """Nothing is committed, given or contained yet."""
         self._own, self._own_covers, self._given, self._included, self._others = [], frozenset(), {}, set(), {}
+        self._behind = []
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         with folder.output_errors(self.path, what):
             yield
+
+
+def _is_older(name: str, than: str) -> bool:
+    """Whether a part comes before another one of the same writer."""
+    first, second = names.parse(name), names.parse(than)
+    return (
+        first is not None and second is not None and (first.after, first.generation) < (second.after, second.generation)
+    )
