@@ -116,3 +116,19 @@ def test_another_job_is_refused(job: Path, tmp_path: Path) -> None:
         done = launch(1, argv)
         assert done.returncode == 2 and what in done.stderr, done.stderr
         assert done.stderr.count("hpckit: error") == 1
+
+
+def test_what_was_spilled_is_saved_too(job: Path, tmp_path: Path) -> None:
+    """Sorted runs and results beyond --memory lie on scratch disk, and in the checkpoint all the same."""
+    sql = f"SELECT node, message, _raw FROM read_logs('{job}/b.log', 'bgl') ORDER BY message DESC, node"
+    argv = ["hpckit", "query", sql, "--split-size", "20000", "--memory", "100MB", "--scratch", str(tmp_path / "s")]
+    quiet, out = tmp_path / "quiet.parquet", tmp_path / "out.parquet"
+    assert launch(1, [*argv, "--output", str(quiet)]).returncode == 0
+    save = ["--checkpoint", str(tmp_path / "ck"), "--checkpoint-every", "0.02s", "--output", str(out)]
+    process = start(2, [*argv, *save])
+    while not list(tmp_path.glob("ck/part*")):
+        time.sleep(0.01)
+    end(process)
+    done = launch(3, [*argv, *save, "--overwrite"])
+    assert done.returncode == 0 and "going on from" in done.stderr, done.stderr
+    assert out.read_bytes() == quiet.read_bytes()

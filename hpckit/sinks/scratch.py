@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import tempfile
 from collections.abc import Mapping
@@ -63,6 +64,12 @@ class ScratchFile:
             offset += len(part)
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def mapped(self) -> memoryview:
+        """All bytes so far, as pages of the file that the system may take back at any time. Local."""
+        if self.size_bytes == 0:
+            return memoryview(b"")
+        return memoryview(mmap.mmap(self._fd, self.size_bytes, prot=mmap.PROT_READ))
 
     def close(self) -> None:
         """Give the space back. May be called twice."""

@@ -76,10 +76,9 @@ class TableSorter:
         return pa.concat_tables([self.schema.empty_table(), *held])
 
     def everything(self) -> Iterator[pa.Table]:
-        """All rows of this rank, those of the runs a block at a time. Local."""
+        """All rows of this rank, those of the runs mapped from disk. Local."""
         for run in self._runs.runs if self._runs is not None else []:
-            for block in range(len(run.blocks)):
-                yield pa.Table.from_batches([run.read(block)])
+            yield from run.mapped()
         yield from self._held
 
     def merged(self, ctx: Context, keep: bool = False) -> Iterator[Iterator[pa.Table]]:

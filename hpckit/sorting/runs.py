@@ -35,6 +35,12 @@ class Run:
         offset, size = self.blocks[block]
         return pa.ipc.read_record_batch(pa.py_buffer(self.file.read(offset, size)), self.schema)
 
+    def mapped(self) -> Iterator[pa.Table]:
+        """All rows, a block at a time, as pages of the file."""
+        data = pa.py_buffer(self.file.mapped())
+        for offset, size in self.blocks:
+            yield pa.Table.from_batches([pa.ipc.read_record_batch(data.slice(offset, size), self.schema)])
+
     def between(self, ordering: Ordering, low: Rows | None, high: Rows | None) -> Iterator[pa.Table]:
         """The rows not before `low` (one bound; None: from the start) and before `high`, a block at a time."""
         assert self.index is not None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hpckit.tables.execute import Job
 
 REJECTS = "rejects"
+COST_SHARE = 0.05  # of the time goes into saving at the most: what has grown large is saved less often
 
 
 class Checkpoints:
@@ -85,7 +86,7 @@ class Checkpoints:
 
     def commit(self) -> None:
         """Save what this rank has read, if that is more than before. Local."""
-        units = self._job.units
+        units, begin_s = self._job.units, time.monotonic()
         if units - self._saved:
             tables: dict[str, pa.Table] = {REJECTS: saved.table_of_spool(self._job.rejects)}
             counts = []
@@ -95,7 +96,8 @@ class Checkpoints:
                     tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
             self._store.commit(Part(covers=sorted(units), meta={"counts": counts}, tables=tables))
             self._saved = units
-        self._next_s = time.monotonic() + self._every_s
+        now_s = time.monotonic()
+        self._next_s = now_s + max(self._every_s, (now_s - begin_s) / COST_SHARE)
 
     def close(self) -> None:
         """The results are committed: remove what was saved. Collective."""

@@ -44,10 +44,11 @@ def absorb(sink: Sink, tables: Mapping[str, pa.Table]) -> None:
 
 def table_of_spool(spool: Spool) -> pa.Table:
     """All rows of a spool with the ordinals of their chunks. Local."""
-    ordinals = spool.ordinals()
-    batches = [batch for ordinal in ordinals for batch in spool.read(ordinal)]
-    numbers = np.repeat(np.array(ordinals, np.int64), [spool.rows(ordinal) for ordinal in ordinals])
-    return pa.Table.from_batches(batches, spool.schema).append_column(ORDINAL, pa.array(numbers, pa.int64()))
+    held = list(spool.batches())
+    rows = [batch.num_rows for _, batch in held]
+    numbers = np.repeat(np.array([ordinal for ordinal, _ in held], np.int64), np.array(rows, np.int64))
+    table = pa.Table.from_batches([batch for _, batch in held], spool.schema)
+    return table.append_column(ORDINAL, pa.array(numbers, pa.int64()))
 
 
 def fill_spool(spool: Spool, table: pa.Table) -> dict[int, int]:

@@ -107,6 +107,17 @@ class Spool:
             for start in range(0, batch.num_rows, BATCH_ROWS_MAX):
                 yield batch.slice(start, BATCH_ROWS_MAX)
 
+    def batches(self) -> Iterator[tuple[int, pa.RecordBatch]]:
+        """(ordinal, rows) of everything, in order; what was spilled stays on disk and is mapped. Local."""
+        self._flush()
+        data = pa.py_buffer(self._file.mapped()) if self._file is not None else None
+        for ordinal in self.ordinals():
+            for chunk in self._chunks[ordinal]:
+                if isinstance(chunk, _Spilled):
+                    assert data is not None
+                    chunk = pa.ipc.read_record_batch(data.slice(chunk.offset, chunk.size), self.schema)
+                yield ordinal, chunk
+
     def close(self) -> None:
         """Give memory and disk back. May be called twice."""
         self._closed = True
