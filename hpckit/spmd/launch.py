@@ -14,6 +14,7 @@ NODE_SIZE_VARIABLES = ("MPI_LOCALNRANKS",)  # MPICH's; Open MPI chooses its tran
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
 
 SURVIVE_VARIABLE = "HPCKIT_SURVIVE"  # set by `hpckit run --survive`
+ATTEMPT_VARIABLE = "HPCKIT_ATTEMPT"  # set by `hpckit run`: 1, 2, … where it starts a failed job again
 TERMINAL_VARIABLE = "HPCKIT_TERMINAL"  # set by `hpckit run`: which streams of the ranks end on a terminal
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, RankLost, UserError
-from hpckit.spmd import orphan, pulse, telling
+from hpckit.spmd import failpoints, orphan, pulse, telling
 from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size, single_thread
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def world() -> Context:
         if launcher_size() > 1 or os.environ.get(pulse.PULSE_VARIABLE):
             orphan.follow_launcher()
             pulse.join()
+        failpoints.arm_from_environment()
         _world = start(check_world_size)
         atexit.register(_end_in_order)
     return _world

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 import sys
 import tempfile
 import time
@@ -14,13 +15,12 @@ from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
 from hpckit.frozen import frozen
 from hpckit.spmd.attempt import Attempt, Ending
 from hpckit.spmd.guard import Guard
-from hpckit.spmd.launch import SURVIVE_VARIABLE
+from hpckit.spmd.launch import ATTEMPT_VARIABLE, SURVIVE_VARIABLE
 from hpckit.spmd.mpirun import Launcher
 from hpckit.spmd.pulse import HEARTBEAT_VARIABLE, PULSE_VARIABLE, open_map
 from hpckit.spmd.telling import SUPERVISOR_VARIABLE, Listener
 
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0  # before the first restart; doubled for each further one, up to the maximum
-ATTEMPT_VARIABLE = "HPCKIT_ATTEMPT"  # 1, 2, …
 
 
 @frozen
@@ -91,9 +91,15 @@ def _attempt(launcher: Launcher, ranks: int, program: list[str], environ: Mappin
 
 
 def _pulse_path() -> str:
-    """A name for the file of slots, free on this node; other nodes use the same one."""
+    """A name for the file of slots, free on this node; other nodes use the same one. Those of the dead are removed."""
     folder = next((f for f in ("/dev/shm", tempfile.gettempdir()) if os.access(f, os.W_OK)), ".")
-    handle, path = tempfile.mkstemp(prefix="hpckit-pulse-", dir=folder)
+    prefix = f"hpckit-pulse-{socket.gethostname()}-"
+    for old in Path(folder).glob(f"{prefix}*"):
+        owner = old.name[len(prefix) :].partition("-")[0]
+        if owner.isdigit() and not Path(f"/proc/{owner}").exists():
+            with contextlib.suppress(OSError):
+                old.unlink()
+    handle, path = tempfile.mkstemp(prefix=f"{prefix}{os.getpid()}-", dir=folder)
     os.close(handle)
     return path
 

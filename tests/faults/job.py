@@ -1,90 +1,123 @@
-"""A small job that saves as a query does: units of work, states that are the set of units done, and their oracle."""
+"""One job under `hpckit run`, disturbed from outside: ranks are found by the slots in which they count their work."""
 
 from __future__ import annotations
 
-import random
+import glob
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import numpy as np
+from hpckit.spmd.failpoints import VARIABLE
+from hpckit.spmd.pulse import SLOT, SLOT_BYTES
 
-from hpckit.checkpoint.store import Part, Restored, Store
-
-from .memory import Killed, MemoryFiles
-from .ranks import run
-
-UNITS = range(12)
-IDENTITY = {"version": "1", "plan": "job", "inputs": []}
-
-
-def part_of(units: set[int]) -> Part:
-    """A state whose content tells exactly which units went in, and how often."""
-    order = sorted(units)
-    rows = np.array([[u, u * u] for u in order], np.int64).reshape(-1, 2)
-    return Part(covers=units, meta={"n": len(order)}, arrays={"units": rows})
-
-
-def check(restored: list[Restored]) -> set[int]:
-    """All that must hold of every restart; returns the units covered."""
-    seen: list[int] = []
-    for r in restored:
-        assert r.covered == restored[0].covered
-        assert r.warnings == restored[0].warnings
-        for part in r.parts:
-            units = part.arrays["units"][:, 0].tolist()
-            assert set(units) == set(part.covers) and len(units) == part.meta["n"], "content and coverage differ"
-            assert part.arrays["units"][:, 1].tolist() == [u * u for u in units]
-            seen += units
-    assert len(seen) == len(set(seen)), f"units twice: {sorted(seen)}"
-    assert set(seen) == set(restored[0].covered)
-    return set(seen)
+ROOT = Path(__file__).parent.parent.parent
 
 
-class Life:
-    """One start of the job on `size` ranks, in files that may fail."""
+@dataclass
+class Result:
+    """How a job ended, what it said, and what is known of its losses."""
 
-    def __init__(self, files: MemoryFiles, size: int, keep: int = 2) -> None:
-        self.size, self.files = size, files
-        self.stores = [Store("ck", IDENTITY, keep=keep) for _ in range(size)]
-        self.restored = run(size, lambda ctx: self.stores[ctx.rank].restore(ctx))
-        self.covered = check(self.restored)
-        self.states = [{u for part in r.parts for u in part.covers} for r in self.restored]
-
-    def deal(self, chance: random.Random) -> list[list[int]]:
-        """The units that are left, dealt at random."""
-        left = [u for u in UNITS if u not in self.covered]
-        chance.shuffle(left)
-        return [left[rank :: self.size] for rank in range(self.size)]
-
-    def commit(self, rank: int) -> None:
-        self.stores[rank].commit(part_of(self.states[rank]), rank)
-
-    def commit_phase(self, name: str) -> None:
-        run(self.size, lambda ctx: self.stores[ctx.rank].commit_phase(ctx, name, part_of(self.states[ctx.rank])))
-
-    def finish(self) -> None:
-        run(self.size, lambda ctx: self.stores[ctx.rank].finish(ctx))
+    status: int = -1
+    output: str = ""
+    elapsed_s: float = 0.0
+    worked_s: float = 0.0  # since the first rank was up
+    hung: bool = False
+    lost: int = 0  # recoveries inside the job
+    restarts: int = 0
+    recovery_s: list[float] = field(default_factory=list)  # from a kill to the survivors' word that they go on
 
 
-def live(files: MemoryFiles, size: int, chance: random.Random, saved: set[int], phases: bool = True) -> bool:
-    """One life with random steps until it is killed or done; `saved` collects units of committed parts.
-
-    Returns whether all work was done (and the job finished)."""
+def run_job(
+    ranks: int,
+    command: Sequence[str],
+    options: Sequence[str],
+    timeout_s: float,
+    places: str = "",
+    times: Sequence[tuple[float, int, signal.Signals]] = (),
+) -> Result:
+    """Run `command` on so many ranks, send ranks their signals so many seconds after the first one is up, and wait."""
+    argv = [sys.executable, "-m", "hpckit.cli.main", "run", "-n", str(ranks), *options, "--", *command]
+    env = {**os.environ, **({VARIABLE: places} if places else {})}
+    env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH", "")]))
+    start_s = time.monotonic()
+    process = subprocess.Popen(
+        argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    result, kills, up = Result(), list[float](), list[float]()
+    reader = threading.Thread(target=_read, args=(process, result, kills), daemon=True)
+    reader.start()
+    harmer = threading.Thread(target=_harm, args=(process, list(times), kills, up), daemon=True)
+    harmer.start()
     try:
-        life = Life(files, size)
-        todo = life.deal(chance)
-        while any(todo):
-            step = chance.random()
-            rank = chance.randrange(size)
-            if step < 0.5 and todo[rank]:
-                life.states[rank].add(todo[rank].pop())
-            elif step < 0.9:
-                life.commit(rank)
-                saved |= life.states[rank]
-            elif phases:
-                life.commit_phase("batch")
-                saved |= set().union(*life.states)
-        life.commit_phase("all")
-        saved.clear()  # the output would be committed now: from here on nothing is needed any more
-        life.finish()
-    except Killed:
-        return False
-    return True
+        result.status = process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        result.hung = True
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    reader.join(5)
+    end_s = time.monotonic()
+    result.elapsed_s, result.worked_s = end_s - start_s, end_s - (up[0] if up else start_s)
+    return result
+
+
+def _read(process: subprocess.Popen[str], result: Result, kills: list[float]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        result.output += line
+        if re.match(r"hpckit run: lost rank", line):
+            result.lost += 1
+            if kills:
+                result.recovery_s.append(time.monotonic() - kills[-1])
+                kills.clear()
+        result.restarts += "starting again" in line
+
+
+def _harm(
+    process: subprocess.Popen[str],
+    times: list[tuple[float, int, signal.Signals]],
+    kills: list[float],
+    up: list[float],
+) -> None:
+    """Wait for the first rank, then send the signals at their times."""
+    while process.poll() is None and not _ranks_of(process.pid):
+        time.sleep(0.01)
+    up.append(time.monotonic())
+    for after_s, rank, number in times:
+        time.sleep(max(0.0, up[0] + after_s - time.monotonic()))
+        while process.poll() is None and rank not in (pids := _ranks_of(process.pid)):
+            time.sleep(0.01)
+        if process.poll() is not None:
+            return
+        try:
+            os.kill(pids[rank], number)
+        except ProcessLookupError:  # it has ended
+            continue
+        if number == signal.SIGKILL:
+            kills.append(time.monotonic())
+
+
+def _ranks_of(supervisor: int) -> dict[int, int]:
+    """rank: process, of the job that this `hpckit run` has started."""
+    found: dict[int, int] = {}
+    for folder in ("/dev/shm", "/tmp"):
+        for path in glob.glob(f"{folder}/hpckit-pulse-{socket.gethostname()}-{supervisor}-*"):
+            try:
+                data = Path(path).read_bytes()
+            except OSError:
+                continue
+            for at in range(0, len(data) - SLOT.size + 1, SLOT_BYTES):
+                pid, _, _, ended = SLOT.unpack_from(data, at)
+                if pid and not ended:
+                    found[at // SLOT_BYTES] = pid
+    return found
