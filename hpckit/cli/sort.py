@@ -93,7 +93,12 @@ def _check_arguments(args: argparse.Namespace) -> None:
     if args.key is not None and args.records is None:
         raise UsageError("--key is the length of the keys of --records; columns are named with --by", prog)
     if args.records is not None:
-        tables_only = {"--format": args.format, "--dataset": args.dataset, "--rejects": args.rejects}
+        tables_only = {
+            "--format": args.format,
+            "--dataset": args.dataset,
+            "--rejects": args.rejects,
+            "--checkpoint": args.checkpoint,
+        }
         for option in [name for name, value in tables_only.items() if value]:
             raise UsageError(f"{option} is for tables and logs, not for --records", prog)
 
@@ -149,5 +154,7 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         progress=not args.quiet,
         rejects=args.rejects,
         accept=args.max_rejects.check if args.max_rejects is not None else None,
+        checkpoint=args.checkpoint,
+        checkpoint_every_s=args.checkpoint_every,
     )
     return f"{done.counts.summary()}; {done.rows:,} rows sorted; wrote {target}"

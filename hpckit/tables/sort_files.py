@@ -17,7 +17,7 @@ from hpckit.sources.counts import LineCounts
 from hpckit.sources.open import open_source
 from hpckit.tables.execute import Outcome, run_plans
 from hpckit.tables.expr import Column
-from hpckit.tables.options import RunOptions
+from hpckit.tables.options import CHECKPOINT_EVERY_S, RunOptions
 from hpckit.tables.plan import Plan, Sort, SortKey, Source
 from hpckit.tables.shared_scan import with_hidden
 
@@ -50,6 +50,8 @@ def sort_source(
     opened: OpenSource | None = None,
     rejects: str | os.PathLike[str] | None = None,
     accept: Callable[[LineCounts], None] | None = None,
+    checkpoint: str | None = None,
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S,
 ) -> Sorted:
     """Write the rows of `source` to `output` in the order of `keys`; ties keep the order of the input. Collective.
 
@@ -59,6 +61,7 @@ def sort_source(
     hidden    write the columns _file, _offset and _raw too
     opened    the source if it is open already (the same on all ranks)
     rejects   a file for the rejected records of text sources
+    checkpoint  folder where what was read is saved now and then; the same call goes on from there
     accept    called with the counts of all ranks before anything is written; may raise (on all ranks alike)
 
     Errors, on all ranks: QueryError for a column that is not there or has no order, OutputError for an output that
@@ -77,7 +80,8 @@ def sort_source(
         wanted = as_keys(named, everything)  # type: ignore[arg-type]
     columns = everything if hidden else opened.schema
     sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted), by_bits=True)
-    options = RunOptions(read, memory_bytes, scratch_folder(scratch), progress)
+    folder = scratch_folder(scratch)
+    options = RunOptions(read, memory_bytes, folder, progress, checkpoint, checkpoint_every_s)
     epoch = ctx.epoch
 
     def deliver(outcome: Outcome) -> Sorted:
