@@ -16,7 +16,7 @@ def parse(text: str) -> float:
         return float("inf")
     days, dash, clock = text.rpartition("-") if "-" in text else ("0", "", text)
     parts = clock.split(":")
-    if not days.isdigit() or len(parts) > 3 or not all(re.fullmatch(r"\d+", part) for part in parts):
+    if not re.fullmatch(r"[0-9]+", days) or len(parts) > 3 or not all(re.fullmatch(r"[0-9]+", part) for part in parts):
         raise UserError(f"time {text!r}: Slurm takes {FORMS}, e.g. 30, 2:00:00 or 1-12:00:00")
     numbers = [int(part) for part in parts]
     if dash:  # hours first

@@ -77,6 +77,7 @@ def sizes() -> list[str]:
     """Partitions as "debug 3 nodes of 4 CPUs, 2000 MB"."""
     found = []
     for line in _ask("sinfo", "-h", "-o", "%R|%D|%c|%m"):
-        name, nodes, cpus, memory = line.split("|")
-        found.append(f"{name}: {nodes} nodes of {cpus} CPUs and {memory} MB")
+        words = line.split("|")
+        if len(words) == 4:
+            found.append("{}: {} nodes of {} CPUs and {} MB".format(*words))
     return list(dict.fromkeys(found))

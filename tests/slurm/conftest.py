@@ -19,6 +19,9 @@ from testbed import Testbed, missing
 
 HERE = Path(__file__).parent
 SAVER = HERE / "saver.py"
+UNITS = 200
+SQL = "SELECT node, level, count(*) AS n, min(time) AS first FROM read_logs('bgl.log', 'bgl') GROUP BY node, level"
+SAFE = "n4,n5,n6"  # nodes that tests lose: the long jobs keep off them
 LIMIT_S = 200.0
 
 
@@ -33,6 +36,7 @@ class Cluster:
     def __init__(self, bed: Testbed, folder: Path) -> None:
         self.bed, self.folder = bed, folder
         script = Path(sys.executable).parent
+        self.jobs: dict[str, str] = {}
         self.environ = {
             **bed.environ,
             "PATH": f"{script}:{bed.environ['PATH']}",
@@ -104,3 +108,36 @@ def log(cluster: Cluster) -> Path:
     done = cluster.hpckit("generate", "bgl", path, "--rows", "20000", "--seed", "7")
     assert done.returncode == 0, done.stderr
     return path
+
+
+@pytest.fixture(scope="session")
+def answer(cluster: Cluster, log: Path) -> bytes:
+    """What SQL gives on one process."""
+    done = cluster.hpckit("query", SQL, "--output", "answer.csv")
+    assert done.returncode == 0, done.stderr
+    return (cluster.folder / "answer.csv").read_bytes()
+
+
+def slow(seconds: float) -> dict[str, str]:
+    """Variables that make each read of a query take so long."""
+    return {"HPCKIT_TEST_READ_S": str(seconds), "PYTHONPATH": str(HERE / "slow")}
+
+
+@pytest.fixture(scope="session")
+def long_jobs(cluster: Cluster, answer: bytes) -> dict[str, str]:
+    """Jobs that take a minute or two, all submitted at once: Slurm looks at time limits every 30 s only."""
+    limit = ["-t", "1", "--save-before", "40", "--exclude", SAFE]
+    for name, options in {
+        "limit": ["-N", "2"],
+        "chain": ["-n", "2", "--chain", "3"],
+        "srun": ["-N", "1", "-n", "2", "--launcher", "srun"],
+        "capped": ["-n", "2", "--restarts", "0"],
+    }.items():
+        cluster.jobs[name] = cluster.submit(
+            *options, *limit, "--folder", cluster.folder / name, "--",
+            "python", SAVER, f"{name}.txt", f"{name}.state", UNITS, "0.4",
+        )  # fmt: skip
+    for name, options in {"query": ["-N", "2"], "shrunk": ["-N", "2", "--restarts", "0"]}.items():
+        query = ["query", SQL, "--split-size", "64KiB", "--output", f"{name}.csv"]
+        cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(2.0))
+    return cluster.jobs

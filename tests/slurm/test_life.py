@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
-from conftest import SAVER, Cluster
+from conftest import SAVER, SQL, UNITS, Cluster, slow
 from saver import expected
-
-UNITS = 200
 
 
 @pytest.fixture(scope="module", autouse=True)
-def long_jobs(cluster: Cluster) -> dict[str, str]:
-    """Jobs that take a minute or two, all submitted at once: Slurm looks at time limits every 30 s only."""
-    jobs = {}
-    for name, options in {
-        "limit": ["-N", "2", "--ntasks-per-node", "1", "-t", "1", "--save-before", "40"],
-        "chain": ["-N", "1", "-n", "2", "-t", "1", "--save-before", "40", "--chain", "3"],
-        "srun": ["-N", "1", "-n", "2", "-t", "1", "--save-before", "40", "--launcher", "srun"],
-        "capped": ["-N", "1", "-n", "2", "-t", "1", "--save-before", "40", "--restarts", "0"],
-    }.items():
-        jobs[name] = cluster.submit(
-            *options, "--exclude", "n5,n6", "--folder", cluster.folder / name, "--",
-            "python", SAVER, cluster.folder / f"{name}.txt", cluster.folder / f"{name}.state", UNITS, "0.4",
-        )  # fmt: skip
-    return jobs
+def all_at_once(long_jobs: dict[str, str]) -> None:
+    """The long jobs run while the other tests do."""
 
 
 def events(cluster: Cluster, name: str, job: str) -> str:
@@ -70,6 +57,53 @@ def test_the_node_of_the_script_is_lost(cluster: Cluster) -> None:
         assert "node lost" in done["restarts"]
     finally:
         cluster.bed.return_node(lost)
+
+
+def test_a_query_loses_a_node(cluster: Cluster, answer: bytes) -> None:
+    job = cluster.submit(
+        "-N", "2", "-t", "5", "--exclude", "n1,n2,n3", "--checkpoint-every", "1s", "--",
+        "query", SQL, "--split-size", "64KiB", "--output", "lossy.csv", **slow(0.4),
+    )  # fmt: skip
+    cluster.until("something saved", lambda: " ago, " in cluster.status(job).get("saved", ""))
+    lost = "n" + cluster.status(job)["nodes"].strip("n[]").replace("-", ",").split(",")[-1]
+    cluster.bed.kill_node(lost)
+    try:
+        cluster.until("a second life", lambda: '"life": 1' in events(cluster, "lossy.csv.job", job))
+        done = cluster.wait(job, "COMPLETED")
+        assert (cluster.folder / "lossy.csv").read_bytes() == answer
+        assert "pieces of the input are done" in Path(done["log"]).read_text()
+    finally:
+        cluster.bed.return_node(lost)
+
+
+def test_a_query_survives_the_time_limit(cluster: Cluster, long_jobs: dict[str, str], answer: bytes) -> None:
+    done = cluster.wait(long_jobs["query"], "COMPLETED")
+    assert (cluster.folder / "query.csv").read_bytes() == answer
+    assert "1: work saved" in done["restarts"]
+    assert "pieces of the input are done" in Path(done["log"]).read_text()
+
+
+@pytest.mark.parametrize("nodes", ["1", "3"])
+def test_a_query_is_resumed_on_fewer_and_more_nodes(
+    cluster: Cluster, long_jobs: dict[str, str], answer: bytes, nodes: str
+) -> None:
+    """The second resume finds that the first has finished the work; that needs a folder of its own."""
+    job = long_jobs["shrunk"]
+    cluster.wait(job, "FAILED")
+    checkpoint = Path(cluster.status(job)["saved"].partition(", ")[2])
+    kept = checkpoint.with_name("kept")
+    if kept.exists():
+        shutil.rmtree(checkpoint)
+        shutil.copytree(kept, checkpoint)
+    else:
+        shutil.copytree(checkpoint, kept)
+    (cluster.folder / "shrunk.csv").unlink(missing_ok=True)
+    resumed = cluster.hpckit("resume", "--parsable", job, "-N", nodes)
+    assert resumed.returncode == 0, resumed.stderr
+    done = cluster.wait(resumed.stdout.strip(), "COMPLETED")
+    assert done["node_count"] == nodes
+    assert (cluster.folder / "shrunk.csv").read_bytes() == answer
+    assert "pieces of the input are done" in Path(done["log"]).read_text()
 
 
 @pytest.mark.parametrize("name", ["limit", "srun"])

@@ -1,0 +1,411 @@
+"""`hpckit submit` and `resume` without a Slurm: options, settings, scripts, records, and the mistakes users make."""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from fake_slurm import FakeSlurm
+
+from hpckit.batch import durations, mpi, records, request, script, settings
+from hpckit.batch.slurm import SlurmError
+from hpckit.cli import resume, submit
+from hpckit.cli.options import UsageError
+from hpckit.errors import InputError, LaunchError, OutputError, UserError
+
+SQL = "SELECT count(*) AS n FROM read_csv('x.csv') WHERE name = 'it''s'"
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
+    fake = FakeSlurm(tmp_path)
+    fake.answer("sbatch", stdout="4711\n")
+    monkeypatch.setenv("PATH", f"{fake.folder}:{Path(sys.executable).parent}:/usr/bin:/bin")
+    for name in list(os.environ):
+        if name.startswith(("HPCKIT_", "SBATCH_", "SLURM_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    return fake
+
+
+def submitted(slurm: FakeSlurm, *words: str) -> str:
+    """The script that sbatch got for `hpckit submit WORDS`."""
+    assert submit.main(list(words)) == 0
+    return slurm.calls("sbatch")[-1][1]
+
+
+def directives(text: str) -> list[str]:
+    return [line.removeprefix("#SBATCH ") for line in text.splitlines() if line.startswith("#SBATCH ")]
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("30", 1800), ("5:30", 330), ("2:00:00", 7200), ("1-12", 129600), ("1-12:30", 131400), ("2-0:0:1", 172801),
+        ("UNLIMITED", float("inf")), ("0", 0),
+    ],
+)  # fmt: skip
+def test_durations_are_slurms(text: str, seconds: float) -> None:
+    assert durations.parse(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "x", "1:2:3:4", "1-", "-5", "2h", "1.5", "1--2", "1-2-3", ":", "٣"])
+def test_what_is_no_duration(text: str) -> None:
+    with pytest.raises(UserError, match="Slurm takes"):
+        durations.parse(text)
+
+
+@pytest.mark.parametrize(("text", "nodes"), [("4", (4, 4)), ("2-8", (2, 8)), ("1-1", (1, 1))])
+def test_node_ranges(text: str, nodes: tuple[int, int]) -> None:
+    assert request.node_range(text) == nodes
+
+
+@pytest.mark.parametrize("text", ["0", "x", "8-2", "2-", "-3", "1,2", ""])
+def test_what_is_no_node_range(text: str) -> None:
+    with pytest.raises(UserError, match="--nodes"):
+        request.node_range(text)
+
+
+def test_the_script_of_a_query(slurm: FakeSlurm) -> None:
+    text = submitted(
+        slurm, "-N", "4", "--ntasks-per-node=32", "-t", "2:00:00", "--account", "p123", "--mem=0", "-w", "n[1-4]",
+        "--mail-type=END", "--comment", "two words", "--", "query", SQL, "--output", "out/",
+    )  # fmt: skip
+    lines = directives(text)
+    for line in ("--job-name=query", "--nodes=4", "--ntasks-per-node=32", "--time=2:00:00", "--account=p123", "--mem=0",
+                 "--open-mode=append", "--signal=B:USR1@180", "--requeue", "-w 'n[1-4]'", "--mail-type=END",
+                 "--comment 'two words'", f"--output={Path.cwd()}/out.job/%j.log"):  # fmt: skip
+        assert line in lines
+    assert subprocess.run(["bash", "-n"], input=text, text=True, check=False).returncode == 0
+    words = subprocess.run(
+        ["bash"], input="ranks=128\n" + next(line for line in text.splitlines() if line.startswith("command=("))
+        + '\nprintf "%s\\0" "${command[@]}"', text=True, capture_output=True, check=True,
+    ).stdout.split("\0")  # fmt: skip
+    assert words[:8] == ["hpckit", "run", "-n", "128", "--", "hpckit", "query", SQL]
+    checkpoint = words[words.index("--checkpoint") + 1]
+    assert checkpoint.startswith(f"{Path.cwd()}/out.job/")
+    record = records.find("4711")
+    assert record.request.checkpoint == checkpoint
+    assert record.file("sbatch").read_text() == text
+
+
+def test_user_given_checkpoint_stays(slurm: FakeSlurm) -> None:
+    text = submitted(slurm, "--checkpoint-every", "5m", "--", "query", "SELECT 1", "--checkpoint", "ck")
+    assert text.count("--checkpoint") == 1
+    assert records.find("4711").request.checkpoint == str(Path("ck").absolute())
+
+
+def test_time_limits_leave_time_to_save(slurm: FakeSlurm) -> None:
+    assert "--signal=B:USR1@100" in directives(submitted(slurm, "-t", "5", "--", "python", "x.py"))
+    assert "--signal=B:USR1@600" in directives(submitted(slurm, "-t", "60", "--save-before", "10m", "--", "true"))
+    with pytest.raises(UserError, match="leaves no time to work"):
+        submit.main(["-t", "5", "--save-before", "5m", "--", "true"])
+
+
+def test_a_chain_waits_link_by_link(slurm: FakeSlurm) -> None:
+    slurm.answer("sbatch", stdout="12\n", when="afternotok:4711")
+    slurm.answer("sbatch", stdout="13\n", when="afternotok:12")
+    submit.main(["--chain", "3", "--", "python", "x.py"])
+    calls = slurm.calls("sbatch")
+    assert [words[-1] for words, _ in calls] == [
+        "--parsable",
+        "--dependency=afternotok:4711",
+        "--dependency=afternotok:12",
+    ]
+    assert "chain=$SLURM_JOB_ID\n" in calls[0][1] and "chain=4711\n" in calls[2][1]
+    assert all("--no-requeue" in directives(text) and "scontrol requeue" not in text for _, text in calls)
+    assert records.find("12").group == ["4711", "12", "13"]
+
+
+def test_an_array_and_its_merge(slurm: FakeSlurm) -> None:
+    for name in ("b10.log", "b9.log", "a b.log"):
+        Path(name).write_text("x\n")
+    slurm.answer("sbatch", stdout="12\n", when="afterok:4711")
+    submit.main([
+        "--each", "*.log", "--at-once", "2", "--merge", "sort p/*.parquet all.parquet --by time", "--",
+        "query", "SELECT * FROM read_logs('{input}', 'bgl')", "--output", "p/{stem}.parquet",
+    ])  # fmt: skip
+    (first, text), (last, merging) = slurm.calls("sbatch")
+    assert first == ["--parsable"] and "--kill-on-invalid-dep=yes" in last
+    assert "--array=0-2%2" in directives(text) and not any("--array" in line for line in directives(merging))
+    record = records.find("4711")
+    inputs = Path(record.request.inputs_file).read_text().splitlines()
+    assert [Path(path).name for path in inputs] == ["a b.log", "b9.log", "b10.log"]
+    assert "hpckit sort 'p/*.parquet' all.parquet --by time" in merging
+    # the substitution, run by bash itself
+    part = text[text.index("ranks=") : text.index("set -u")].replace("${SLURM_NTASKS_PER_NODE:-1}", "1")
+    said = subprocess.run(
+        ["bash"], input=part + 'printf "%s\\n" "${command[@]}"', text=True, capture_output=True, check=True,
+        env={"SLURM_ARRAY_TASK_ID": "0", "SLURM_JOB_NUM_NODES": "1", "PATH": "/usr/bin:/bin"},
+    ).stdout.splitlines()  # fmt: skip
+    assert f"SELECT * FROM read_logs('{Path.cwd()}/a b.log', 'bgl')" in said
+    assert "p/a b.parquet" in said
+
+
+def test_srun_gets_its_interface(slurm: FakeSlurm) -> None:
+    slurm.answer("srun", stderr="srun: MPI types are...\nsrun: pmix\nsrun: none\nsrun: pmi2\n")
+    text = submitted(slurm, "--launcher", "srun", "-c", "2", "--", "python", "x.py")
+    assert 'srun --mpi=pmi2 --ntasks="$ranks" --kill-on-bad-exit=1 python -m mpi4py x.py' in text
+    assert "SRUN_CPUS_PER_TASK" in text
+    slurm.answer(
+        "srun", stdout="MPI plugin types are...\n\tpmix\n\tnone\nspecific pmix plugin versions available: pmix_v4\n"
+    )
+    assert mpi.interfaces() == ["pmix", "pmix_v4"]
+    with pytest.raises(LaunchError, match="choose one of these"):
+        mpi.choose("srun", "pmi2")
+
+
+def test_without_mpirun_srun_is_taken_or_the_lack_explained(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> object:
+        raise LaunchError("no mpirun here")
+
+    monkeypatch.setattr(mpi, "find_launcher", none)
+    slurm.answer("srun", stdout="MPI plugin types are...\n\tcray_shasta\n\tnone\n")
+    assert mpi.choose() == mpi.Start("srun", "cray_shasta", "srun offers cray_shasta")
+    slurm.answer("srun", stdout="MPI plugin types are...\n\tnone\n")
+    with pytest.raises(LaunchError, match=r"no process-management interface.*no mpirun here"):
+        mpi.choose()
+
+
+def test_settings_files_variables_and_flags_in_this_order(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site, user = tmp_path / "site.toml", tmp_path / "config" / "hpckit" / "hpckit.toml"
+    user.parent.mkdir(parents=True)
+    site.write_text('[submit]\npartition = "site"\nqos = "site"\nmem = "site"\ntime = "site"\naccount = "site"\n')
+    user.write_text('[submit]\nqos = "user"\nmem = "user"\ntime = "user"\naccount = "user"\n')
+    Path("hpckit.toml").write_text(
+        '[submit]\nmem = "8G"\ntime = "9"\naccount = "project"\nnodes = 3\nmodules = ["gcc"]\n'
+    )
+    monkeypatch.setenv("HPCKIT_SITE", str(site))
+    monkeypatch.setenv("HPCKIT_TIME", "7")
+    monkeypatch.setenv("HPCKIT_ACCOUNT", "variable")
+    text = submitted(slurm, "--account", "flag", "--", "true")
+    for line in ("partition=site", "qos=user", "mem=8G", "time=7", "account=flag", "nodes=3"):
+        assert f"--{line}" in directives(text)
+    assert "module load gcc" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[submit]\npartitoin = 'x'\n", "did you mean partition"),
+        ("[submit]\nnodes = true\n", "expected text or a number"),
+        ("[submit]\nmodules = 'gcc'\n", "a list of texts"),
+        ("[submit]\nrestarts = -1\n", "0 or more"),
+        ("[submit]\nlauncher = 'mpiexec'\n", "auto, mpirun, srun"),
+        ("partition = 'x'\n", r"table \[submit\]"),
+        ("[submit]\npartition = x\n", "values are TOML"),
+    ],
+)
+def test_settings_that_are_wrong_name_file_and_key(slurm: FakeSlurm, text: str, words: str) -> None:
+    Path("hpckit.toml").write_text(text)
+    with pytest.raises(UserError, match=words) as raised:
+        settings.load()
+    assert "hpckit.toml" in str(raised.value)
+
+
+def test_variables_of_sbatch_do_not_beat_flags(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hpckit.batch.submission import environ_for
+
+    asked = request.Request(command=["true"], options={"partition": "p"})
+    environ = {
+        "SBATCH_PARTITION": "other",
+        "SBATCH_ACCOUNT": "kept",
+        "SBATCH_SIGNAL": "x",
+        "PMI_RANK": "0",
+        "HOME": "/h",
+    }
+    assert environ_for(asked, environ) == {"SBATCH_ACCOUNT": "kept", "HOME": "/h"}
+    inside = {"SLURM_JOB_ID": "1", "SLURM_MEM_PER_NODE": "5", "SLURM_CONF": "/c"}
+    assert environ_for(asked, inside) == {"SLURM_CONF": "/c"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["query", "SELECT 1"], "put `--` before the command"),
+        (["-N", "2"], "no command to submit"),
+        (["--array=1-3", "--", "true"], "use --each instead"),
+        (["--wrap", "x", "--", "true"], "--wrap is set by hpckit"),
+        (["--", "status"], "not for a batch job"),
+        (["--", "hpckit"], "no command"),
+        (["--", "x.py"], "say `python x.py"),
+        (["--merge", "sort a b", "--", "true"], "needs --each"),
+        (["--", "query", "--frobnicate"], "unknown option --frobnicate"),
+        (["--launcher", "srun", "--survive", "--mpi", "pmi2", "--", "true"], "--survive needs mpirun"),
+    ],
+)
+def test_mistakes_on_the_command_line(slurm: FakeSlurm, argv: list[str], words: str) -> None:
+    slurm.answer("srun", stdout="\tpmi2\n")
+    with pytest.raises(UsageError, match=words):
+        submit.main(argv)
+    assert not slurm.calls("sbatch")
+
+
+def test_mistakes_with_inputs(slurm: FakeSlurm) -> None:
+    Path("a.log").write_text("")
+    with pytest.raises(InputError, match=r"no such file"):
+        submit.main(["--each", "*.none", "--", "query", "{input}"])
+    with pytest.raises(UsageError, match=r"names no {input}"):
+        submit.main(["--each", "*.log", "--", "query", "SELECT 1"])
+    with pytest.raises(UsageError, match=r"all jobs would write x.csv"):
+        submit.main(["--each", "*.log", "--", "query", "SELECT '{input}'", "--output", "x.csv"])
+    Path("it's.log").write_text("")
+    with pytest.raises(InputError, match="quote"):
+        submit.main(["--each", "*.log", "--", "query", "SELECT '{input}'"])
+
+
+def test_outputs_that_cannot_be(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("x.csv").write_text("")
+    with pytest.raises(OutputError, match=r"x.csv exists"):
+        submit.main(["--", "query", "SELECT 1", "--output", "x.csv"])
+    with pytest.raises(OutputError, match="is a file, a folder is needed"):
+        submit.main(["--", "query", "SELECT 1", "--output", "x.csv/y.csv"])
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(OutputError, match="not writable"):
+        submit.main(["--", "query", "SELECT 1", "--output", "new/y.csv"])
+    assert not slurm.calls("sbatch")
+
+
+def test_a_folder_that_nodes_do_not_see(slurm: FakeSlurm) -> None:
+    slurm.answer("sinfo", stdout="c1 10.0.0.1\nc2 10.0.0.2\n")
+    with pytest.raises(OutputError, match=r"/dev/shm.*do not share"):
+        submit.main(["--folder", "/dev/shm/x", "--", "true"])
+    Path("hpckit.toml").write_text('[submit]\nshared = ["/dev/shm", "/tmp"]\n')
+    assert submit.prepare(*submit.parse(["--folder", "/dev/shm/x", "--", "true"])).folder == "/dev/shm/x"
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("sbatch: error: invalid partition specified: nope\nsbatch: error: Batch job submission failed: Invalid "
+         "partition name specified", r"(?s)refuses.*there are: vm.*choose with -p"),
+        ("sbatch: error: Batch job submission failed: Invalid account or account/partition combination specified",
+         "no account was given.*--account"),
+        ("sbatch: error: Batch job submission failed: Requested time limit is invalid (missing or exceeds some limit)",
+         "--time 9"),
+        ("sbatch: error: Batch job submission failed: Node count specification invalid", "ask for fewer"),
+        ("sbatch: error: Batch job submission failed: Invalid qos specification", "--qos"),
+        ("sbatch: unrecognized option '--frob'", "unrecognized option '--frob'"),
+        ("", "exit status 1"),
+    ],
+)  # fmt: skip
+def test_refusals_name_the_remedy(slurm: FakeSlurm, said: str, words: str) -> None:
+    slurm.answer("sbatch", stderr=said, status=1)
+    slurm.answer("sinfo", stdout="vm\n", when="%R")
+    with pytest.raises(SlurmError, match=words):
+        submit.main(["-t", "9", "--", "true"])
+
+
+def test_no_slurm_here(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(SlurmError, match=r"no Slurm here.*hpckit run -n N"):
+        submit.main(["--launcher", "mpirun", "--", "python", "x.py"])
+
+
+def test_a_controller_that_does_not_answer(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
+    slurm.answer("sbatch", sleep_s=60)
+    monkeypatch.setenv("HPCKIT_SLURM_TIMEOUT", "0.3")
+    start_s = time.monotonic()
+    with pytest.raises(SlurmError, match=r"did not answer within 0.3 s"):
+        submit.main(["--", "true"])
+    assert time.monotonic() - start_s < 10
+
+
+def test_a_refused_link_takes_the_others_back(slurm: FakeSlurm) -> None:
+    slurm.answer("sbatch", status=1, stderr="sbatch: error: QOSMaxSubmitJobPerUserLimit", when="afternotok")
+    with pytest.raises(SlurmError, match="QOSMaxSubmitJobPerUserLimit"):
+        submit.main(["--chain", "2", "--", "true"])
+    assert slurm.calls("scancel")[0][0] == ["4711"]
+
+
+def test_a_dry_run_writes_nothing(slurm: FakeSlurm, capsys: pytest.CaptureFixture[str]) -> None:
+    slurm.answer(
+        "sbatch", stderr="sbatch: Job 5 to start at 2026-01-01T00:00:00 using 4 processors on n1\n", when="--test"
+    )
+    assert submit.main(["--dry-run", "--", "query", "SELECT 1", "--output", "o.csv"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("#!/bin/bash\n#SBATCH ") and "verdict: Job 5 to start" in err
+    assert list(Path().iterdir()) == []
+    slurm.answer(
+        "sbatch", status=1, stderr="allocation failure: Requested node configuration is not available", when="--test"
+    )
+    assert submit.main(["--dry-run", "--", "true"]) == 2
+
+
+def test_resume_changes_what_is_said_and_keeps_the_rest(slurm: FakeSlurm) -> None:
+    submit.main(["-N", "2", "--ntasks-per-node", "4", "-t", "60", "--", "query", "SELECT 1", "--output", "o.csv"])
+    slurm.answer("scontrol", stdout="JobId=4711 UserId=" + records.user() + "(0) JobState=FAILED ExitCode=75:0 \n")
+    slurm.answer("sbatch", stdout="4712\n")
+    assert resume.main(["4711", "-N", "8", "-t", "30"]) == 0
+    lines = directives(slurm.calls("sbatch")[-1][1])
+    assert "--nodes=8" in lines and "--ntasks-per-node=4" in lines and "--time=30" in lines
+    first, second = records.find("4711"), records.find("4712")
+    assert second.resumes == "4711" and second.request.checkpoint == first.request.checkpoint != ""
+
+
+def test_resume_of_what_runs_has_ended_or_is_unknown(slurm: FakeSlurm) -> None:
+    submit.main(["--", "query", "SELECT 1", "--output", "o.csv"])
+    for state, words in (("RUNNING", "goes on by itself"), ("COMPLETED", "nothing to go on with")):
+        slurm.answer("scontrol", stdout=f"JobId=4711 UserId={records.user()}(0) JobState={state} \n")
+        with pytest.raises(UserError, match=words):
+            resume.main(["4711"])
+    with pytest.raises(records.NoRecordError, match="no record of job 5"):
+        resume.main(["5"])
+    with pytest.raises(UserError, match="expected a job's number"):
+        resume.main(["latest"])
+
+
+def test_resume_of_an_array_leaves_out_what_is_done(slurm: FakeSlurm) -> None:
+    for i in range(4):
+        Path(f"{i}.log").write_text("")
+    submit.main(["--each", "*.log", "--", "query", "SELECT '{input}'", "--output", "{stem}.csv"])
+    record = records.find("4711")
+    record.file("events", "1").write_text('{"event": "end", "life": 0, "time": 1, "status": 0}\n')
+    record.file("events", "2").write_text('{"event": "end", "life": 0, "time": 1, "status": 75}\n')
+    slurm.answer("scontrol", stdout=f"JobId=9 ArrayJobId=4711 UserId={records.user()}(0) JobState=FAILED \n")
+    resume.main(["4711"])
+    assert "--array=0,2,3" in directives(slurm.calls("sbatch")[-1][1])
+
+
+def cpu_s() -> float:
+    """CPU time of all children so far: a busy machine does not change it."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def test_commands_import_nothing_heavy_and_answer_within_300_ms(slurm: FakeSlurm) -> None:
+    code = (
+        "import sys, time\nfrom hpckit.cli.main import main\nstart = time.perf_counter()\nstatus = main(sys.argv[1:])\n"
+        "heavy = [m for m in ('mpi4py', 'pyarrow', 'numpy', 'h5py', 'sqlglot', 'rich') if m in sys.modules]\n"
+        "print(heavy, status, file=sys.stderr)"
+    )
+    for words in (["submit", "--", "query", "SELECT 1"], ["status", "4711"], ["status"], ["cancel", "4711"]):
+        slurm.answer("scontrol", stdout=f"JobId=4711 UserId={records.user()}(0) JobState=RUNNING \n")
+        before_s = cpu_s()
+        done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+        assert done.stderr.splitlines()[-1] == "[] 0", done.stderr
+        assert cpu_s() - before_s < 0.3, words  # that of the fake programs included
+
+
+def test_scripts_pass_bash(slurm: FakeSlurm) -> None:
+    """Every form of the script is bash."""
+    base = {"command": ["hpckit", "query", SQL], "options": {"nodes": "2"}, "folder": "/f o/o", "work_folder": "/w"}
+    for changes in (
+        {}, {"chain": 2}, {"inputs": 3, "inputs_file": "/a b"}, {"launcher": "srun", "pmi": "pmi2"}, {"requeue": False},
+        {"restarts": 0}, {"stage_env": "/e.tar", "environment": "/v"}, {"modules": ["a b"], "setup": ["export X=1"]},
+        {"launcher": "srun", "pmi": "pmix", "stage_env": "/e.tar", "environment": "/v", "options": {"ntasks": "3"}},
+    ):  # fmt: skip
+        text = script.write(request.Request(**{**base, **changes}))
+        done = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
