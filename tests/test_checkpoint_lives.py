@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from faults.job import Life, live
+from faults.saving import Life, live
 from faults.memory import Killed, MemoryFiles
 from hypothesis import given, settings
 from hypothesis import strategies as st

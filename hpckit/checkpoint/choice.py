@@ -25,11 +25,13 @@ from hpckit.frozen import frozen
 
 @frozen
 class Outcome:
-    """What reading a part gave: why it is not whole ("" if it is), the units it covers, the writers it supersedes."""
+    """What reading a part gave: why it is not whole ("" if it is), the units it covers, the writers it supersedes, and
+    the rank that has read a copy of its own in its place (-1: none)."""
 
     damage: str
     covers: frozenset[int] = frozenset()
     supersedes: tuple[str, ...] = ()
+    reader: int = -1
 
 
 class Choice:

@@ -17,7 +17,7 @@ import ast
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import field, replace
 from typing import Any
 
@@ -68,11 +68,16 @@ def write(folder: str, entry: Entry, part: Part, compression: str | None = None)
 
     Returns `entry` with size and digest. OSError if the system refuses; nothing is left then.
     """
+    return _commit(folder, entry, lambda fd: _write_hashed(fd, _pieces(entry, part, compression)))
+
+
+def _commit(folder: str, entry: Entry, fill: Callable[[int], tuple[int, str]]) -> Entry:
+    """A file that `fill` writes, under its temporary name, then under its own."""
     temporary = os.path.join(folder, entry.temporary)
     fd = files.create(temporary)
     try:
         try:
-            size, digest = _write_hashed(fd, _pieces(entry, part, compression))
+            size, digest = fill(fd)
             files.sync(fd)
         finally:
             files.close(fd)
@@ -128,6 +133,16 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
     if digest.hexdigest() != entry.digest:
         raise DamagedError(f"has digest {digest.hexdigest()}, expected {entry.digest}")
     return data if keep else data[:0]
+
+
+def copy(source: str, folder: str, entry: Entry) -> None:
+    """Copy a file to another folder under the same name, whole or not at all. Local. DamagedError if it is not what its
+    name says; OSError of the target."""
+    try:
+        data = read_verified(source, entry)
+    except OSError as error:
+        raise DamagedError(f"cannot be read: {error.strerror or error}") from error
+    _commit(folder, entry, lambda fd: _write_hashed(fd, iter([data.data])))
 
 
 def _write_hashed(fd: int, pieces: Iterator[memoryview]) -> tuple[int, str]:

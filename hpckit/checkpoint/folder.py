@@ -109,7 +109,10 @@ def clean(path: str, found: Found) -> None:
 
 def clear(path: str, life: int) -> None:
     """Remove all files of lives up to this one but the note that it is complete. Local; root does it."""
-    for name in files.names(path):
+    everything: list[str] = []
+    with contextlib.suppress(OSError):  # the next life tidies up
+        everything = files.names(path)
+    for name in everything:
         entry = names.parse(name)
         number = names.temporary_life(name) if entry is None else entry.life
         is_note = entry is not None and entry.kind == "complete" and entry.life == life

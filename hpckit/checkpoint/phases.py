@@ -55,7 +55,10 @@ def _described(path: str, manifest: Entry, found: Found) -> Phase:
 
 def remove_old(path: str, keep: int) -> None:
     """Remove phases beyond the newest `keep`, and parts that come before the oldest of these. Local; root does it."""
-    found = sort_out(files.names(path))
+    try:
+        found = sort_out(files.names(path))
+    except OSError:  # the phase is committed; the next one tidies up
+        return
     numbers = sorted({entry.generation for entry in found.manifests}, reverse=True)
     if len(numbers) < keep:
         return

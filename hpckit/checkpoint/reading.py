@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpckit.checkpoint import content
@@ -14,10 +15,11 @@ if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
 
-def read_chosen(ctx: Context, path: str, choice: Choice) -> list[Part]:
+def read_chosen(ctx: Context, path: str, choice: Choice, local: str | None = None) -> list[Part]:
     """Carry `choice` through; returns the parts this rank has read and keeps. Collective.
 
-    Rounds: what is wanted is dealt by size over the ranks, in view of what they keep already; usually one round.
+    Rounds: what is wanted is dealt by size over the ranks, in view of what they keep already; usually one round. What
+    is damaged in the folder is looked for in the nodes' own folders `local`.
     """
     kept: dict[str, Part] = {}
     loads = [0] * ctx.size
@@ -28,9 +30,12 @@ def read_chosen(ctx: Context, path: str, choice: Choice) -> list[Part]:
             for entry, reader in zip(wanted, readers, strict=True):
                 if reader == ctx.rank:
                     own[entry.name] = _read(path, entry, kept)
-        outcomes: dict[str, Outcome] = {}
-        for theirs in ctx.allgather(own):
-            outcomes.update(theirs)
+        outcomes = _together(ctx, own)
+        damaged = [i for i, entry in enumerate(wanted) if outcomes[entry.name].damage]
+        if damaged and local is not None:
+            _read_local(ctx, local, [wanted[i] for i in damaged], outcomes, kept)
+            for i in damaged:
+                readers[i] = outcomes[wanted[i].name].reader if outcomes[wanted[i].name].reader >= 0 else readers[i]
         before = len(choice.taken)
         choice.report([(entry, outcomes[entry.name]) for entry in wanted])
         taken = {entry.name for entry, _ in choice.taken[before:]}
@@ -40,6 +45,32 @@ def read_chosen(ctx: Context, path: str, choice: Choice) -> list[Part]:
             else:
                 kept.pop(entry.name, None)
     return list(kept.values())
+
+
+def _together(ctx: Context, own: dict[str, Outcome]) -> dict[str, Outcome]:
+    """What all ranks have found. Collective."""
+    outcomes: dict[str, Outcome] = {}
+    for theirs in ctx.allgather(own):
+        outcomes.update(theirs)
+    return outcomes
+
+
+def _read_local(
+    ctx: Context, local: str, entries: list[Entry], outcomes: dict[str, Outcome], kept: dict[str, Part]
+) -> None:
+    """Put what the first rank with a whole copy of its own has read in the place of a damaged outcome. Collective."""
+    own: dict[str, Outcome] = {}
+    with ctx.agreed(f"reading checkpoint {local}"):
+        for entry in entries:
+            outcome = _read(local, entry, kept)
+            if not outcome.damage:
+                own[entry.name] = replace(outcome, reader=ctx.rank)
+    for rank, theirs in enumerate(ctx.allgather(own)):
+        for name, outcome in theirs.items():
+            if outcomes[name].damage:
+                outcomes[name] = outcome
+            elif rank == ctx.rank:
+                kept.pop(name, None)
 
 
 def deal(entries: list[Entry], loads: list[int]) -> list[int]:

@@ -32,7 +32,6 @@ def checkpoint(
     inputs: Iterable[str | os.PathLike[str]] = (),
     keep: int = 2,
     compression: str | None = None,
-    local: str | os.PathLike[str] | None = None,
     context: Context | None = None,
 ) -> Checkpoint:
     """A folder in which a loop saves its state: `with hk.checkpoint("ck/", every_s=60) as ck:`. Collective.
@@ -42,14 +41,13 @@ def checkpoint(
     inputs       files the state depends on: saved state is refused once they change
     keep         generations that stay on disk
     compression  None, "gzip" or "lzf"
-    local        a node-local folder to write to first; it is copied to `path` in the background
     """
     ctx = context or world()
     if every_s is not None and not every_s >= 0:
         raise UserError(f"checkpoint: every_s={every_s!r}: expected seconds >= 0, or None")
     plan = job if isinstance(job, str) else values.as_json(job, "job") if job is not None else _program()
     described = ctx.on_root(lambda: identity.of_job(plan, inputs, kind="loop"))
-    store = Store(path, described, compression=compression, keep=keep, local=local)
+    store = Store(path, described, compression=compression, keep=keep)
     return Checkpoint(ctx, store, every_s)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
-from hpckit.checkpoint import content, files, folder, identity, names, phases
-from hpckit.checkpoint.choice import Choice, Outcome
+from hpckit.checkpoint import content, files, folder, identity, phases
+from hpckit.checkpoint import local as local_level
+from hpckit.checkpoint.choice import Choice
 from hpckit.checkpoint.content import Part
+from hpckit.checkpoint.lineage import Lineage
+from hpckit.checkpoint.local import Background
 from hpckit.checkpoint.names import Entry
 from hpckit.checkpoint.reading import read_chosen
 from hpckit.errors import InternalError
@@ -57,7 +60,8 @@ class Store:
         local: str | os.PathLike[str] | None = None,
     ) -> None:
         """Local. `job` is the job's identity (see identity.py): parts of another one are refused. `keep` generations
-        stay on disk (at least 1). `compression`: None, "gzip" or "lzf"."""
+        stay on disk (at least 1). `compression`: None, "gzip" or "lzf". `local`: a folder on the node's own disk or in
+        its memory, to which parts are written first; they are copied to `path` in the background."""
         if keep < 1:
             raise InternalError(f"keep {keep}: expected at least 1 generation")
         self.path = os.fspath(path)
@@ -70,21 +74,20 @@ class Store:
         self._rank = -1
         self._after = 0  # the phase that parts committed now come after
         self._last_phase = 0  # the highest number of a phase that was ever begun here
-        self._own: list[Entry] = []  # this rank's parts, oldest first
-        self._own_covers: frozenset[int] = frozenset()
-        self._given: dict[str, Outcome] = {}  # parts that restore gave this rank, by name; without their content
-        self._included: set[str] = set()  # writers whose parts are contained in what this rank commits
-        self._others: dict[str, list[str]] = {}  # writer of an earlier life -> names of its files
-        self._behind: list[str] = []  # files older than the parts that this rank was given and contains by now
+        self._generation = 0  # of this rank's newest part
+        self._lineage = Lineage(self.path, keep)
+        self._local = None if local is None else os.fspath(local)
+        self._background = Background(self._flush_one)
 
     @property
     def writer(self) -> str:
         """Who this process is in the names of its parts: life, token and the rank with which the life began."""
-        if self._rank < 0:
-            raise InternalError(
-                f"{self.path}: restore() opens a checkpoint folder, also at a first start; call it first"
-            )
+        self._check_open()
         return f"{self._life:03d}-{self._token}.{self._rank:05d}"
+
+    def _check_open(self) -> None:
+        if self._rank < 0:
+            raise InternalError(f"{self.path}: restore() opens a checkpoint, also at a first start; call it first")
 
     def restore(self, ctx: Context, held: Iterable[int] | None = None) -> Restored:
         """Open the folder and deal out what was saved, by size, over the ranks of `ctx`. Collective.
@@ -95,20 +98,33 @@ class Store:
         In a job that lost ranks, the survivors call it again with `held`, the units whose work this rank has in memory:
         what the lost ranks had saved of others is dealt out, and the life goes on.
         """
+        self.flush()
         found = ctx.on_root(folder.look, self.path, self.job, self.identity)
-        goes_on = bool(ctx.allreduce(int(held is not None), "max"))
-        if not goes_on:
-            self._begin_life(ctx, found)
-        if goes_on:
+        if self._local is not None:
+            found = self._bring_up(ctx, found)
+        if ctx.allreduce(int(held is not None), "max"):
             units, writers = self._holding(ctx, held)
             choice = Choice([*found.parts, *found.phases], units, writers, for_survivors=True)
-            parts, name, warnings = read_chosen(ctx, self.path, choice), "", choice.warnings
+            parts, name, warnings = read_chosen(ctx, self.path, choice, self._local), "", choice.warnings
         else:
+            self._begin_life(ctx, found)
             choice, parts, name, warnings = self._choose_phase(ctx, found)
         self._last_phase = max([self._last_phase, *(entry.generation for entry in (*found.phases, *found.manifests))])
-        self._remember(parts, found)
+        self._lineage.remember(parts, found.parts, self.writer)
+        if self._local is not None:
+            local_level.remove_other_lives(self._local, self.identity, self._life)
         warnings = [f"checkpoint {self.path}: {text}" for text in warnings]
         return Restored(parts, frozenset(choice.covered), name, warnings, self._life)
+
+    def _bring_up(self, ctx: Context, found: folder.Found) -> folder.Found:
+        """Copy to the folder what lies only on the nodes' own disks. Collective."""
+        assert self._local is not None
+        with ctx.agreed(f"opening {self._local}"), folder.output_errors(self._local, "the local folder"):
+            files.make_folder(self._local)
+        with folder.output_errors(self.path, "a part that is on one node only"):
+            came = local_level.bring_up(ctx, self._local, self.path, self.identity, found)
+        last = max([found.last_life, *(entry.life for entry in came)])
+        return replace(found, parts=[*found.parts, *came], last_life=last)
 
     def _choose_phase(self, ctx: Context, found: folder.Found) -> tuple[Choice, list[Part], str, list[str]]:
         """(choice, this rank's parts, name of the phase, warnings): the newest phase that is whole and what came after
@@ -119,7 +135,7 @@ class Store:
             if not damage:
                 after = [entry for entry in found.parts if entry.after == phase.number]
                 choice = Choice([*after, *phase.entries])
-                parts = read_chosen(ctx, self.path, choice)
+                parts = read_chosen(ctx, self.path, choice, self._local)
                 damage = choice.broken
             if not damage:
                 self._after = phase.number
@@ -130,8 +146,8 @@ class Store:
     def _begin_life(self, ctx: Context, found: folder.Found) -> None:
         """Number this start of the job and note it in the folder. Collective."""
         self._life, self._token = found.last_life + 1, ctx.bcast(os.urandom(4).hex(), root=0)
-        self._rank = ctx.rank
-        self._forget()
+        self._rank, self._generation = ctx.rank, 0
+        self._lineage.forget()
         with ctx.agreed(f"opening checkpoint folder {self.path}"), self._errors("a life"):
             if ctx.is_root:
                 folder.clean(self.path, found)
@@ -140,17 +156,9 @@ class Store:
 
     def _holding(self, ctx: Context, held: Iterable[int] | None) -> tuple[set[int], set[str]]:
         """(units in the memory of any rank, writers that these ranks are or contain). Collective."""
-        mine = (sorted(held or ()), [self.writer, *self._included])
+        mine = (sorted(held or ()), [self.writer, *self._lineage.included])
         everyone = ctx.allgather(mine)
         return {unit for units, _ in everyone for unit in units}, {w for _, writers in everyone for w in writers}
-
-    def _remember(self, parts: list[Part], found: folder.Found) -> None:
-        """Keep in mind what this rank has been given, and which files may go once it is contained in newer ones."""
-        for part in parts:
-            self._given[part.name] = Outcome("", frozenset(part.covers), part.supersedes)
-        for entry in found.parts:
-            if entry.writer != self.writer:
-                self._others.setdefault(entry.writer, []).append(entry.name)
 
     def _entry(self, kind: str, generation: int) -> Entry:
         return Entry(kind, self._life, self._token, self._rank, generation, self._after, self.identity, 0, "0" * 32)
@@ -163,32 +171,44 @@ class Store:
         process keeps the number with which its life began, also when ranks are lost and the others numbered anew.
         """
         del rank
-        writer = self.writer
-        covers = frozenset(part.covers)
-        if not covers >= self._own_covers:
-            lost = sorted(self._own_covers - covers)
-            raise InternalError(f"part of {writer}: lacks units {lost[:5]} that its part before covers")
-        included = set(self._included)
-        for name in part.supersedes:
-            included |= self._contained(name)
-        for name, given in self._given.items():
-            if covers.issuperset(given.covers):
-                included |= self._contained(name)
-        generation = self._own[-1].generation + 1 if self._own else 1
-        whole = replace(part, covers=sorted(covers), supersedes=tuple(sorted(included)))
-        with self._errors(f"generation {generation} of rank {self._rank}"):
-            entry = content.write(self.path, self._entry("part", generation), whole, self._compression)
-        self._own.append(entry)
-        self._own_covers, self._included = covers, included
-        for name in [n for n in self._given if names.writer_of(n) in included]:
-            self._leave_behind(name, self._given.pop(name))
-        self._remove_old()
+        self._check_open()
+        covers, included = self._lineage.next_part(part)
+        whole = replace(part, covers=sorted(covers), supersedes=included)
+        entry = self._entry("part", self._generation + 1)
+        with self._errors(f"generation {entry.generation} of rank {self._rank}"):
+            entry = self._write(entry, whole, included)
+        self._generation, self._lineage.covers = entry.generation, covers
         return entry.name
 
-    def _contained(self, name: str) -> set[str]:
-        """The writer of a part and all that this part contains."""
-        given = self._given.get(name)
-        return {names.writer_of(name), *(given.supersedes if given else ())}
+    def _write(self, entry: Entry, part: Part, included: tuple[str, ...]) -> Entry:
+        """Write a part where it goes first; OSError."""
+        if self._local is None:
+            entry = content.write(self.path, entry, part, self._compression)
+            self._lineage.landed(entry, included)
+            return entry
+        entry = content.write(self._local, entry, part, self._compression)
+        self._background.put((entry, included))
+        return entry
+
+    def _flush_one(self, item: tuple[Entry, tuple[str, ...]]) -> None:
+        """Copy a part from the local folder to the shared one; older ones of this rank go from the local folder."""
+        entry, included = item
+        assert self._local is not None
+        content.copy(self._local, self.path, entry)
+        self._lineage.landed(entry, included)
+        for other in local_level.entries(self._local, self.identity):
+            if other.writer == entry.writer and other.generation < entry.generation:
+                with suppress(OSError):
+                    files.remove(os.path.join(self._local, other.name))
+
+    def flush(self) -> None:
+        """Return when all that was committed is in the shared folder; at once if there is no local level. Local.
+
+        Call it before the process leaves with work saved: a node's own disk may be gone afterwards. OutputError if it
+        cannot be written.
+        """
+        with self._errors("a part in the background"):
+            self._background.wait()
 
     def commit_phase(self, ctx: Context, name: str, part: Part) -> str:
         """Save the state of all ranks at a phase boundary together: it is there as a whole or not at all. Collective.
@@ -197,6 +217,8 @@ class Store:
         rank commits later contains its part of the phase. Returns the name of this rank's file. OutputError on all
         ranks if any cannot write.
         """
+        with ctx.agreed(f"writing checkpoint {self.path}"):
+            self.flush()
         number = self._last_phase + 1
         with ctx.agreed(f"writing checkpoint {self.path}"), self._errors(f"phase {name!r}"):
             entry = self._entry("phase", number)
@@ -207,62 +229,29 @@ class Store:
                 manifest = Part(meta={"phase": name, "parts": everyone})
                 content.write(self.path, self._entry("manifest", number), manifest)
         self._last_phase = self._after = number
-        self._forget()
-        self._own_covers = frozenset(part.covers)
+        self._generation = 0
+        self._lineage.forget(part.covers)
         ctx.on_root(phases.remove_old, self.path, self.keep)
         return entry.name
-
-    def _leave_behind(self, name: str, given: Outcome) -> None:
-        """A part that was given was whole, so it counts as a generation: what is older than it may go one earlier."""
-        for writer in given.supersedes:
-            self._behind += self._others.pop(writer, [])
-        own = names.writer_of(name)
-        older = [other for other in self._others.get(own, []) if _is_older(other, name)]
-        self._behind += older
-        self._others[own] = [other for other in self._others.get(own, []) if other not in older]
-
-    def _remove_old(self) -> None:
-        """Remove what `keep` newer parts of this rank contain; what cannot be removed is in nobody's way."""
-        gone = [entry.name for entry in self._own[: -self.keep]]
-        del self._own[: -self.keep]
-        if len(self._own) >= self.keep - 1:
-            gone += self._behind
-            self._behind = []
-        if len(self._own) >= self.keep:
-            for writer in sorted(self._included):
-                gone += self._others.pop(writer, [])
-        for name in gone:
-            try:
-                files.remove(os.path.join(self.path, name))
-            except OSError:
-                continue
 
     def finish(self, ctx: Context) -> None:
         """The job's output is committed: what was saved is no longer needed and is removed. Collective.
 
         A note that the job is complete stays, so that a kill at any moment of this cannot bring parts back.
         """
+        with suppress(Exception):
+            self._background.wait(drop=True)
         with ctx.agreed(f"finishing checkpoint {self.path}"), self._errors("the end of the job"):
             if ctx.is_root:
                 note = Part(meta={"identity": self.job, **identity.circumstances(ctx.size)})
                 content.write(self.path, self._entry("complete", 1), note)
         ctx.on_root(folder.clear, self.path, self._life)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Nothing is committed, given or contained yet."""
-        self._own, self._own_covers, self._given, self._included, self._others = [], frozenset(), {}, set(), {}
-        self._behind = []
+        self._lineage.forget()
+        self._generation = 0
+        if self._local is not None:
+            local_level.remove_other_lives(self._local, self.identity, self._life + 1)
 
     @contextmanager
     def _errors(self, what: str) -> Iterator[None]:
         with folder.output_errors(self.path, what):
             yield
-
-
-def _is_older(name: str, than: str) -> bool:
-    """Whether a part comes before another one of the same writer."""
-    first, second = names.parse(name), names.parse(than)
-    return (
-        first is not None and second is not None and (first.after, first.generation) < (second.after, second.generation)
-    )
