@@ -151,6 +151,7 @@ def main(argv: list[str]) -> int:
     ctx = world()
     start_s = time.monotonic()
     options = run_options(args)
+    from hpckit.spmd.failpoints import fail_point
     from hpckit.tables.losses import in_spite_of_losses
 
     text = args.sql if args.sql is not None else in_spite_of_losses(ctx, lambda: ctx.on_root(_read_script, args.file))
@@ -162,6 +163,7 @@ def main(argv: list[str]) -> int:
 
     def plan() -> tuple[Prepared, list[str | None]]:
         with ctx.phase("plan"):
+            fail_point("plan")
             prepared = prepare(ctx, text, options)
             return prepared, ctx.on_root(check_outputs, prepared, args.output, args.rejects, args.overwrite)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hpckit.errors import OutputError, RankLost
 from hpckit.sinks.interrupts import SIGNALS, removed_on_signal
 from hpckit.sinks.target import Pending, Target, check_target, output_errors, remove
+from hpckit.spmd.failpoints import fail_point
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -85,11 +86,14 @@ def _appearing(ctx: Context, target: Target, overwrite: bool, is_folder: bool = 
             # Ranks on other nodes must see the name before they write: on network file systems a lookup brings it in.
             with ctx.agreed(f"creating {target.path}"), output_errors(target.path):
                 os.stat(path)
+            fail_point("output")
             yield path
+            fail_point("output.whole")
             ctx.settle()
             with ctx.agreed(f"renaming {target.path}"):
                 if pending is not None:
                     pending.commit()
+                fail_point("output.named")
             ctx.settle()
     except RankLost:
         if path is not None:  # whoever made it may be gone

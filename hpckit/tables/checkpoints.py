@@ -15,6 +15,7 @@ from hpckit.checkpoint.store import Part, Restored, Store
 from hpckit.errors import Interrupted
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import LineCounts
+from hpckit.spmd.failpoints import fail_point
 from hpckit.tables import saved
 from hpckit.tables.explain import explain
 from hpckit.tables.plan import Source
@@ -94,8 +95,10 @@ class Checkpoints:
                 counts.append(asdict(scan.reader.counts))
                 for j, pipeline in enumerate(scan.pipelines):
                     tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
+            fail_point("save")
             self._store.commit(Part(covers=sorted(units), meta={"counts": counts}, tables=tables))
             self._saved = units
+            fail_point("saved")
         now_s = time.monotonic()
         self._next_s = now_s + max(self._every_s, (now_s - begin_s) / COST_SHARE)
 
@@ -111,6 +114,7 @@ class Checkpoints:
 
     def _absorb(self, restored: Restored) -> None:
         """Merge the parts that this rank was given into its state. Collective at the end."""
+        fail_point("restored")
         with self._ctx.agreed(f"taking in the checkpoint {self._folder}"):
             for part in restored.parts:
                 self._absorb_part(part)

@@ -13,6 +13,7 @@ import pyarrow as pa
 from hpckit.errors import FormatError, Interrupted, RankLost
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
+from hpckit.spmd.failpoints import fail_point
 from hpckit.tables.losses import in_spite_of_losses
 from hpckit.tables.options import RunOptions
 from hpckit.tables.order_finish import finish_sort, spooled
@@ -139,6 +140,7 @@ class Job:
         for source, scan in self.scans.items():
             with self.ctx.phase("scan"):
                 scan.run(done, after_split)
+            fail_point("scan.end")
             scan.total = merge_counts(self.ctx, scan.reader.counts)
             check_format(source, scan.total, scan.source)
 
@@ -152,6 +154,7 @@ class Job:
         for source, scan in self.scans.items():
             assert scan.total is not None
             total.add(scan.total)
+            fail_point("finish")
             numbers = [i for i, plan in enumerate(self.plans) if plan.source == source]
             for i, pipeline in zip(numbers, scan.pipelines, strict=True):
                 spool = finish(self.ctx, pipeline, self.plans[i], self.options)

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from hpckit.sorting.columns import Ordering, as_keys, is_text, nulls_of, number_words, one_array
 from hpckit.sorting.tables import Keys, sort_everywhere, sort_here, take
 from hpckit.sorting.words import candidates, smallest
+from hpckit.spmd.failpoints import fail_point
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -107,6 +108,7 @@ def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | Non
     with ctx.agreed("sorting rows"):
         ordered = as_keys(keys, table.schema)
         mine = table if limit is None else top_k(table, ordered, min(limit + offset, table.num_rows))
+    fail_point("order")
     total_rows = ctx.allreduce(mine.num_rows, "sum")
     if total_rows <= ROOT_ROWS_MAX or ctx.size == 1:
         gathered = ctx.gather_table(mine, root=0)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from hpckit.aggregates.leading import leading_groups
 from hpckit.errors import InternalError
+from hpckit.spmd.failpoints import fail_point
 from hpckit.tables.columns import Batch
 from hpckit.tables.order import sort_distributed
 from hpckit.tables.pipeline import (
@@ -102,7 +103,9 @@ def finish_aggregate(ctx: Context, sink: AggregateSink, then: Sequence[Operator]
         peers = Peers(ctx)
         first = sink.leading(then) if ctx.size > 1 else None
         only = leading_groups(sink.state, *first, peers, ctx.size) if first else None
+        fail_point("exchange")
         state = sink.state.shuffle(peers, only)
+        fail_point("merge")
     with ctx.phase("merge"), ctx.agreed("merging groups"):
         table = sink.rename(state.finish(emit_empty_global=ctx.is_root, ordered=False))
     # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.

@@ -14,6 +14,7 @@ from hpckit.sources.base import HIDDEN, Atom, OpenSource, SplitReader
 from hpckit.sources.counts import LineCounts
 from hpckit.sources.program import WantedColumn
 from hpckit.sources.splits import Split
+from hpckit.spmd.failpoints import fail_point
 from hpckit.tables.expr import Column as ColumnRef
 from hpckit.tables.expr import Expr
 from hpckit.tables.options import RunOptions
@@ -109,6 +110,7 @@ class SharedScan:
             for pipeline in self.pipelines:
                 pipeline.update(batch, split.ordinal)
             self._check_memory(limit)
+            fail_point("scan.batch")
             try:
                 self.ctx.check()
             except RankLost as noticed:

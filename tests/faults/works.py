@@ -57,5 +57,10 @@ WORKS = {
         (("start", 1), ("accumulate", 6), ("exchange", 2), ("arrays", 2), ("merge", 2), ("output", 1), ("settle", 2),
          ("commit", 1), ("end", 1)),
     ),
-    "query": Work(_make_log, _query, (("scan.batch", 8),)),
+    "query": Work(
+        _make_log,
+        _query,
+        (("plan", 1), ("scan.batch", 8), ("scan.end", 1), ("save", 3), ("saved", 3), ("finish", 1), ("exchange", 2),
+         ("merge", 2), ("order", 3), ("output", 4), ("output.whole", 4), ("output.named", 4)),
+    ),
 }  # fmt: skip
