@@ -60,6 +60,7 @@ class FakeSlurm:
             path.write_text(json.dumps({**says, "when": []}))
 
     def calls(self, program: str) -> list[tuple[list[str], str]]:
-        """(arguments, standard input) of each call."""
+        """(arguments, standard input) of each call, without sbatch's that only ask."""
         path = self.folder / f"{program}.calls"
-        return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+        calls = [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
+        return [call for call in calls if "--test-only" not in call[0]]

@@ -15,7 +15,7 @@ def explain(complaint: str, script: str) -> str:
     asked = dict(re.findall(r"^#SBATCH --([a-z-]+)(?:=(.*))?$", script, re.MULTILINE))
     said = complaint.replace("Batch job submission failed: ", "").replace("allocation failure: ", "")
     said = "; ".join(dict.fromkeys(part.strip() for part in said.split(";")))
-    return f"Slurm refuses the job: {said}{_remedy(said, asked)}"
+    return f"{slurm.REFUSED}{said}{_remedy(said, asked)}"
 
 
 def _remedy(said: str, asked: dict[str, str]) -> str:

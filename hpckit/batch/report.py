@@ -163,11 +163,18 @@ def saved(record: Record, task: str) -> str:
         return ""
     folder = Path(record.request.checkpoint.replace("{index}", task))
     newest_s, seen = 0.0, 0
-    for place, _, names in os.walk(folder):
-        for name in names:
+    from hpckit.checkpoint import names as checkpoint_names
+
+    for place, _, found in os.walk(folder):
+        for name in found:
             seen += 1
             if seen > FILES_MAX:
                 break
+            entry = checkpoint_names.parse(name)
+            if name.startswith(".") or (entry and entry.kind == "life"):  # not yet committed; a start, no work
+                continue
+            if entry and entry.kind == "complete":
+                return "all of it: the output is written"
             try:
                 newest_s = max(newest_s, os.stat(os.path.join(place, name)).st_mtime)
             except OSError:

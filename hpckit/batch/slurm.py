@@ -13,6 +13,7 @@ from hpckit.frozen import frozen
 TIMEOUT_S = 30.0
 TIMEOUT_VARIABLE = "HPCKIT_SLURM_TIMEOUT"
 KILL_GRACE_S = 2.0
+REFUSED = "Slurm refuses the job: "
 
 
 class SlurmError(UserError):

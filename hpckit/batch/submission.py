@@ -94,6 +94,9 @@ def merge_request(request: Request) -> Request:
 
 def dry_run(request: Request) -> tuple[str, bool, str]:
     """(script, whether Slurm would take it, its words). Nothing is written."""
-    text = script.write(request)
-    good, words = slurm.verdict(text, environ_for(request))
-    return text, good, words
+    return script.write(request), *verdict(request)
+
+
+def verdict(request: Request) -> tuple[bool, str]:
+    """(whether Slurm could start it, its words), without submitting."""
+    return slurm.verdict(script.write(request), environ_for(request))

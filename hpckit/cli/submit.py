@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hpckit.batch import folders, mpi, records, settings, submission
+from hpckit.batch import folders, mpi, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, duration, positive
@@ -117,7 +117,19 @@ def main(argv: list[str]) -> int:
         return 0 if good else 2
     made = submission.submit(request)
     report(made, options.parsable)
+    warn_if_impossible(made[0])
     return 0
+
+
+def warn_if_impossible(record: records.Record) -> None:
+    """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever."""
+    try:
+        good, words = submission.verdict(record.request)
+    except slurm.SlurmError:
+        return
+    if not good:
+        words = words.removeprefix(slurm.REFUSED)
+        print(f"hpckit: warning: job {record.job} cannot start as things are: {words}", file=sys.stderr)
 
 
 def parse(argv: list[str]) -> tuple[Any, list[str], list[str]]:

@@ -23,6 +23,7 @@ UNITS = 200
 SQL = "SELECT node, level, count(*) AS n, min(time) AS first FROM read_logs('bgl.log', 'bgl') GROUP BY node, level"
 SAFE = "n4,n5,n6"  # nodes that tests lose: the long jobs keep off them
 LIMIT_S = 200.0
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
@@ -69,11 +70,13 @@ class Cluster:
         deadline_s = time.monotonic() + limit_s
         while True:
             found = self.status(job)
-            if all(one["state"] in states for one in (found if isinstance(found, list) else [found])):
+            now = [one["state"] for one in (found if isinstance(found, list) else [found])]
+            if all(state in states for state in now):
                 return found
-            if time.monotonic() > deadline_s:
+            wrong = [state for state in now if state in ENDED and state not in states]
+            if wrong or time.monotonic() > deadline_s:
                 log = self.hpckit("logs", job).stdout
-                pytest.fail(f"job {job} is not {' or '.join(states)} after {limit_s:.0f} s: {found}\n{log[-3000:]}")
+                pytest.fail(f"job {job} is {', '.join(now)}, not {' or '.join(states)}: {found}\n{log[-3000:]}")
             time.sleep(0.3)
 
     def until(self, what: str, check: Callable[[], object], limit_s: float = LIMIT_S) -> None:

@@ -98,7 +98,7 @@ def test_a_query_is_resumed_on_fewer_and_more_nodes(
     else:
         shutil.copytree(checkpoint, kept)
     (cluster.folder / "shrunk.csv").unlink(missing_ok=True)
-    resumed = cluster.hpckit("resume", "--parsable", job, "-N", nodes)
+    resumed = cluster.hpckit("resume", "--parsable", job, "-N", nodes, "-t", "5")
     assert resumed.returncode == 0, resumed.stderr
     done = cluster.wait(resumed.stdout.strip(), "COMPLETED")
     assert done["node_count"] == nodes
@@ -127,7 +127,7 @@ def test_a_chain_goes_on_where_requeueing_is_not_allowed(cluster: Cluster, long_
 def test_restarts_are_capped_and_resume_goes_on(cluster: Cluster, long_jobs: dict[str, str]) -> None:
     capped = cluster.wait(long_jobs["capped"], "FAILED")
     assert capped["status"] == 75
-    resumed = cluster.hpckit("resume", "--parsable", long_jobs["capped"], "-N", "3")
+    resumed = cluster.hpckit("resume", "--parsable", long_jobs["capped"], "-N", "3", "-t", "5")
     assert resumed.returncode == 0, resumed.stderr
     done = cluster.wait(resumed.stdout.strip(), "COMPLETED")
     assert done["node_count"] == "3"
