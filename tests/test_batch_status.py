@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import types
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,8 @@ from hpckit.errors import InputError, UserError
 
 RUNNING = (  # Slurm 22.05.8
     "JobId=4711 JobName=my job = 1 UserId={user}(0) GroupId=root(0) MCS_label=N/A Priority=4294901759 Nice=0 "
-    "Account=(null) QOS=(null) JobState=RUNNING Reason=None Dependency=(null) Requeue=1 Restarts=2 BatchFlag=1 Reboot=0 "
-    "ExitCode=0:0 RunTime=00:12:03 TimeLimit=02:00:00 TimeMin=N/A SubmitTime=2026-11-23T19:11:08 "
+    "Account=(null) QOS=(null) JobState=RUNNING Reason=None Dependency=(null) Requeue=1 Restarts=2 BatchFlag=1 "
+    "Reboot=0 ExitCode=0:0 RunTime=00:12:03 TimeLimit=02:00:00 TimeMin=N/A SubmitTime=2026-11-23T19:11:08 "
     "EligibleTime=2026-11-23T19:11:08 AccrueTime=2026-11-23T19:11:08 StartTime=2026-11-23T19:11:09 "
     "EndTime=2026-11-23T19:16:09 Deadline=N/A SuspendTime=None SecsPreSuspend=0 LastSchedEval=2026-11-23T19:11:09 "
     "Scheduler=Main Partition=debug AllocNode:Sid=localhost:7951 ReqNodeList=(null) ExcNodeList=(null) NodeList=n[1-4] "
@@ -236,7 +237,7 @@ def test_jobs_of_others(slurm: FakeSlurm, record: records.Record) -> None:
 @pytest.mark.parametrize("text", ["", "x", "4711_", "-1", "4711.batch", "1 2"])
 def test_what_is_no_job_number(slurm: FakeSlurm, text: str) -> None:
     for command in (status, cancel):
-        with pytest.raises(UserError, match="expected a job's number|required"):
+        with pytest.raises(UserError, match=r"expected a job's number|required"):
             command.main(["--", text])
 
 
@@ -283,7 +284,7 @@ def test_logs_follow_what_comes(
             life(record, ("start", 0, ""), ("end", 0, ', "status": 0'))
         assert len(pauses) < 9
 
-    monkeypatch.setattr(logs.time, "sleep", pause)
+    monkeypatch.setattr(logs, "time", types.SimpleNamespace(sleep=pause, monotonic=time.monotonic))
     assert logs.main(["-f", "4711"]) == 0
     assert capsys.readouterr().out == "a\n1\n2\n3\n4\n"
 

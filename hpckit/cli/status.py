@@ -106,6 +106,7 @@ def _as_json(state: JobState, record: Record | None) -> dict[str, Any]:
     values["words"] = report.headline(state, record)
     if record:
         values |= {"name": record.name, "folder": str(record.folder), "group": record.group}
+        values["checkpoint"] = record.request.checkpoint
         values |= {what.replace(" ", "_"): text for what, text in report.details(state, record)}
     return values
 

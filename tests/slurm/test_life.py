@@ -19,27 +19,6 @@ def events(cluster: Cluster, name: str, job: str) -> str:
     return (cluster.folder / name / f"{job}.events").read_text()
 
 
-def test_a_lost_node_is_survived(cluster: Cluster) -> None:
-    output = cluster.folder / "lost.txt"
-    job = cluster.submit(
-        "-N", "2", "-t", "5", "--exclude", "n1,n2,n3", "--folder", cluster.folder / "lost", "--",
-        "python", SAVER, output, cluster.folder / "lost.state", "40", "0.2",
-    )  # fmt: skip
-    state = cluster.folder / "lost.state"
-    cluster.until("work", lambda: len(list(state.glob("*.json"))) == 2)
-    nodes = cluster.status(job)["nodes"]
-    lost = "n" + nodes.strip("n[]").replace("-", ",").split(",")[-1]
-    cluster.bed.kill_node(lost)
-    try:
-        cluster.until("a second life", lambda: '"life": 1' in events(cluster, "lost", job))
-        done = cluster.wait(job, "COMPLETED")
-        assert output.read_text() == expected(40)
-        assert done["restarts"].startswith("1 of at most 20")
-        assert lost not in done["nodes"]
-    finally:
-        cluster.bed.return_node(lost)
-
-
 def test_the_node_of_the_script_is_lost(cluster: Cluster) -> None:
     output = cluster.folder / "first.txt"
     job = cluster.submit(
@@ -90,7 +69,7 @@ def test_a_query_is_resumed_on_fewer_and_more_nodes(
     """The second resume finds that the first has finished the work; that needs a folder of its own."""
     job = long_jobs["shrunk"]
     cluster.wait(job, "FAILED")
-    checkpoint = Path(cluster.status(job)["saved"].partition(", ")[2])
+    checkpoint = Path(cluster.status(job)["checkpoint"])
     kept = checkpoint.with_name("kept")
     if kept.exists():
         shutil.rmtree(checkpoint)
