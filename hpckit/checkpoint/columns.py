@@ -32,8 +32,6 @@ def add_table(image: Image, group: Any, table: pa.Table) -> None:
     group.attrs["rows"] = np.int64(table.num_rows)
     schema = np.frombuffer(table.schema.serialize(), np.uint8)
     image.add(group, "schema", [schema])
-    if any(pa.types.is_dictionary(field.type) for field in table.schema):
-        table = table.unify_dictionaries()
     for name, column in zip(group_names(table.column_names), table.columns, strict=True):
         _add_column(image, group.create_group(name), column.type, column.chunks)
 
@@ -85,6 +83,12 @@ def _add_column(image: Image, group: Any, kind: pa.DataType, chunks: list[pa.Arr
     if pa.types.is_null(kind):
         return
     if pa.types.is_dictionary(kind):
+        if len(chunks) > 1:
+            try:
+                chunks = pa.chunked_array(chunks, kind).unify_dictionaries().chunks
+            except pa.ArrowException:  # Arrow cannot do it for some types, nor with NULLs in a dictionary
+                _add_stream(image, group, kind, chunks)
+                return
         _add_values(image, group, "codes", kind.index_type, [chunk.indices for chunk in chunks])
         words = [chunks[0].dictionary] if chunks else []
         inner = group.create_group("dictionary")

@@ -38,12 +38,24 @@ def look(path: str, job: dict[str, Any], identity_hash: str) -> Found:
             raise UserError(f"{path}: is a file, expected a folder for checkpoints; name another one")
         files.make_folder(path)
         everything = files.names(path)
-    found = sort_out(everything)
+    found = sort_out([name for name in everything if not _is_damaged_note(path, name)])
     _refuse_foreign(path, everything, found)
     for entry in [*found.manifests, *found.parts]:
         if entry.identity != identity_hash:
             raise UserError(_why_other_job(path, entry, found, job))
     return found
+
+
+def _is_damaged_note(path: str, name: str) -> bool:
+    """Whether this is the note that a job is complete, and is not whole: then what else is there still counts."""
+    entry = names.parse(name)
+    if entry is None or entry.kind != "complete":
+        return False
+    try:
+        content.read(path, entry)
+    except DamagedError:
+        return True
+    return False
 
 
 def sort_out(everything: list[str]) -> Found:
