@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from faults.saving import Life, live
 from faults.memory import Killed, MemoryFiles
+from faults.saving import Life, live
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
