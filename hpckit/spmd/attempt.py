@@ -23,6 +23,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signa
 TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 60.0  # between asking the job to save its work and end, and killing it
 RELAY_S = 2.0  # how long the last words of the ranks may take
+ABORT_S = 3.0  # how long a launcher may go on after a rank has ended the job
 ENDED_S = 10.0  # how long a launcher may go on after the job has said that it ended well
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -59,9 +60,10 @@ class Attempt:
         self._lock = threading.Lock()
         self._beats: dict[str, int] = {}  # by node
         self._progress_s = self._start_s = time.monotonic()
-        self._ended: dict[str, Any] | None = None
+        self._said_end = False
+        self._told: int | None = None  # the exit status that a rank has told
         self._killed: list[int] = []
-        self._asked_s = self._ended_s = 0.0
+        self._asked_s = self._ended_s = self._abort_s = 0.0
         self._asked_signal = 0
 
     def take(self, message: dict[str, Any]) -> None:
@@ -70,8 +72,11 @@ class Attempt:
             if "beats" in message and self._beats.get(str(message.get("node"))) != message["beats"]:
                 self._beats[str(message.get("node"))] = message["beats"]
                 self._progress_s = time.monotonic()
-            if "ended" in message:
-                self._ended, self._ended_s = message, time.monotonic()
+            if "ended" in message and self._told is None:
+                self._said_end, self._told = True, message["status"]
+                self._ended_s = time.monotonic() if self._told == EXIT_OK else 0.0
+            if "abort" in message:
+                self._abort_s = self._abort_s or time.monotonic()
         if "killed" in message:
             self._killed.append(message["killed"])
             self._say(f"rank {message['killed']} on {message['node']} stood still for {message['still_s']} s: killed")
@@ -140,6 +145,10 @@ class Attempt:
                 self._guard.step(now_s)
             if self._asked_s and now_s - self._asked_s > GRACE_S:
                 return f"did not end within {GRACE_S:.0f} s of being asked to"
+            if self._abort_s and self._guard is not None:
+                self._guard.kill_all()  # the launcher then ends by itself, with all that was printed
+                if now_s - self._abort_s > ABORT_S:
+                    return "ranks went on after one had ended the job"
             if self._ended_s and now_s - self._ended_s > ENDED_S:
                 return "the launcher went on after the job's end"
             with self._lock:
@@ -157,10 +166,9 @@ class Attempt:
     def _ending(self, code: int, reason: str) -> Ending:
         elapsed_s, asked = time.monotonic() - self._start_s, bool(self._asked_s)
         status = 128 - code if code < 0 else code
-        told = self._ended.get("status") if self._ended is not None else None
-        if told == EXIT_OK:  # the output is committed: what happened to ranks or launcher after that changes nothing
-            return Ending(EXIT_OK, "", elapsed_s, asked)
-        unsaid = self._confirmed and self._ended is None and (self._guard is None or self._guard.met_ranks())
+        if self._told is not None:  # what happened to ranks or launcher after that changes nothing
+            return Ending(self._told, _in_words(self._told), elapsed_s, asked)
+        unsaid = self._confirmed and not self._said_end and (self._guard is None or self._guard.met_ranks())
         if status == EXIT_OK and unsaid:
             reason = reason or "no rank was left to end the job"
         if reason:

@@ -284,6 +284,8 @@ class Context:
 
     def abort(self, status: int) -> None:
         """End the whole job now with this exit status."""
+        if self.surviving:  # there MPI's abort is one more death to the others
+            telling.tell({"ended": self.origin, "status": status, "abort": True})
         time.sleep(0.05)  # let the launcher forward what was just printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # our message was the last word: MPICH adds one of its own
         MPI.COMM_WORLD.Abort(status)
