@@ -132,3 +132,24 @@ def test_what_was_spilled_is_saved_too(job: Path, tmp_path: Path) -> None:
     done = launch(3, [*argv, *save, "--overwrite"])
     assert done.returncode == 0 and "going on from" in done.stderr, done.stderr
     assert out.read_bytes() == quiet.read_bytes()
+
+
+@pytest.mark.parametrize(("path", "more"), [("s.log", ()), ("logs/", ("--files", "3")), ("s.log.gz", ())])
+def test_generating_goes_on_too(tmp_path: Path, path: str, more: tuple[str, ...]) -> None:
+    def argv_of_generate(folder: Path) -> list[str]:
+        folder.mkdir(exist_ok=True)
+        return ["hpckit", "generate", "syslog", f"{folder}/{path}", "--rows", "400000", "--seed", "7", *more]
+
+    quiet, out = tmp_path / "quiet", tmp_path / "out"
+    save = ["--checkpoint", str(tmp_path / "ck"), "--checkpoint-every", "0s"]
+    assert launch(2, argv_of_generate(quiet)).returncode == 0
+    process = start(3, [*argv_of_generate(out), *save])
+    while not list(tmp_path.glob("ck/manifest*")):
+        assert process.poll() is None
+        time.sleep(0.005)
+    end(process)
+    assert not [name for name in os.listdir(out) if not name.startswith(".")]
+    done = launch(2, [*argv_of_generate(out), *save])
+    assert done.returncode == 0 and "going on with" in done.stderr, done.stderr
+    assert _contents(out) == _contents(quiet)
+    assert [name for name in os.listdir(out) if name.startswith(".")] == []

@@ -106,10 +106,7 @@ class Checkpoint:
         After SIGTERM or SIGUSR1 on any rank it saves and raises Interrupted on all. OutputError if it cannot be
         written; what was saved before is as it was.
         """
-        is_due = force or (
-            self._ctx.is_root and self._every_s is not None and time.monotonic() - self._saved_s >= self._every_s
-        )
-        due, stop = self._ctx.allreduce(np.array([is_due, signals.stop_requested()], np.int64), "max").tolist()
+        due, stop = self._asked(force)
         if not (due or stop):
             return False
         if not self._is_open:
@@ -120,6 +117,18 @@ class Checkpoint:
         if stop:
             raise self._interrupted()
         return True
+
+    def due(self) -> bool:
+        """Whether `save` would save now: for work that has to be done first, such as syncing a file. Collective."""
+        return any(self._asked(False))
+
+    def _asked(self, force: bool) -> tuple[bool, bool]:
+        """(whether it is time, or `force`; whether any rank was asked to stop). Collective."""
+        is_due = force or (
+            self._ctx.is_root and self._every_s is not None and time.monotonic() - self._saved_s >= self._every_s
+        )
+        due, stop = self._ctx.allreduce(np.array([is_due, signals.stop_requested()], np.int64), "max").tolist()
+        return bool(due), bool(stop)
 
     def _interrupted(self) -> Interrupted:
         name = next((n for n in self._ctx.allgather(signals.signal_name()) if n), "a signal")

@@ -7,7 +7,7 @@ import re
 import sys
 from datetime import datetime, timezone
 
-from hpckit.cli.options import Parser, positive, seed
+from hpckit.cli.options import Parser, add_checkpoint, positive, seed
 
 KINDS = {  # kind: summary; hpckit/generate/kinds.py has the rest, but imports NumPy
     "access": "web server access log, Apache combined format, about 210 bytes a line",
@@ -50,6 +50,7 @@ def parser() -> Parser:
     )
     command.add_argument("--gzip", action="store_true", help="compress the files (implied by a PATH that ends in .gz)")
     command.add_argument("--overwrite", action="store_true", help="replace an output that exists")
+    add_checkpoint(command)
     return command
 
 
@@ -99,7 +100,8 @@ def main(argv: list[str]) -> int:
     layout = layout_of(options.path, kind.name, options.rows, options.files, options.gzip)
     start_us = time_us(kind.start) if options.start is None else options.start
     ctx = world()
-    done = generate(ctx, Request(kind, layout, options.seed, start_us, options.malformed), options.overwrite)
+    request = Request(kind, layout, options.seed, start_us, options.malformed)
+    done = generate(ctx, request, options.overwrite, options.checkpoint, options.checkpoint_every)
     if ctx.is_root:
         place = f"{done.files} files in {layout.path}" if layout.is_folder else layout.path
         unit = "records" if kind.name in BINARY_KINDS else "lines"

@@ -153,3 +153,15 @@ def seed(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 0")
     return int(text)
+
+
+def add_checkpoint(group: argparse._ActionsContainer) -> None:
+    """The options of every command that can be taken up again."""
+    group.add_argument(
+        "--checkpoint",
+        metavar="DIR",
+        help="save what was done now and then; the same command goes on from there, also on another number of ranks",
+    )
+    group.add_argument(
+        "--checkpoint-every", type=duration, default=60.0, metavar="T", help="such as 30s, 10m (default 60s)"
+    )

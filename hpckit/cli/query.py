@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpckit.cli.options import Parser, RejectLimit, UsageError, duration, positive, reject_limit, size
+from hpckit.cli.options import Parser, RejectLimit, UsageError, add_checkpoint, positive, reject_limit, size
 
 if TYPE_CHECKING:
     from hpckit.sources.counts import LineCounts
@@ -79,18 +79,6 @@ def add_common(options: Parser) -> None:
         "--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)"
     )
     running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
-
-
-def add_checkpoint(group: argparse._ArgumentGroup) -> None:
-    """The options of every command that can be taken up again."""
-    group.add_argument(
-        "--checkpoint",
-        metavar="DIR",
-        help="save what was read now and then; the same command goes on from there, also on another number of ranks",
-    )
-    group.add_argument(
-        "--checkpoint-every", type=duration, default=60.0, metavar="T", help="such as 30s, 10m (default 60s)"
-    )
 
 
 def _add_reading(options: Parser) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 import os
+import sys
 import time
 import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hpckit.errors import InternalError
 from hpckit.generate.kinds import BLOCK_ROWS, Generator, Kind, end_us
 from hpckit.generate.layout import Layout, Piece, check_target, pieces
 
 if TYPE_CHECKING:
+    from hpckit.checkpoint.session import Checkpoint
     from hpckit.sinks.target import Pending
     from hpckit.spmd import Context
 
@@ -42,57 +44,93 @@ class Summary:
     elapsed_s: float
 
 
-def generate(ctx: Context, request: Request, overwrite: bool = False) -> Summary:
+def generate(
+    ctx: Context,
+    request: Request,
+    overwrite: bool = False,
+    checkpoint: str | None = None,
+    checkpoint_every_s: float = 60.0,
+) -> Summary:
     """Write the output of `request`; the same bytes at any number of ranks. Collective.
 
-    It appears whole or not at all. Raises OutputError (target exists, folder missing, disk full) on every rank.
+    It appears whole or not at all. With `checkpoint`, a folder, what was written stays under its temporary name when
+    the job ends early, and the same call goes on from there. Raises OutputError (target exists, folder missing, disk
+    full) on every rank.
     """
     started = time.monotonic()
-    layout = request.layout
-    replace = ctx.on_root(check_target, layout, overwrite)
+    replace = ctx.on_root(check_target, request.layout, overwrite)
+    if checkpoint is None:
+        total = _generate(ctx, request, replace, None)
+    else:
+        from hpckit.checkpoint.session import checkpoint as session
+
+        with session(checkpoint, checkpoint_every_s, job=f"generate {request}", context=ctx) as saving:
+            total = _generate(ctx, request, replace, saving)
+            saving.finish()
+    return Summary(request.layout.rows, len(request.layout.names), total, time.monotonic() - started)
+
+
+def _generate(ctx: Context, request: Request, replace: bool, saving: Checkpoint | None) -> int:
+    """Write and name the output; returns its bytes. Collective."""
+    state = (saving.restore() if saving else None) or {}
+    if not ctx.on_root(os.path.exists, state.get("base", "")):
+        state = {}  # never begun, or what was written is gone
+    if state and ctx.is_root:
+        text = f"hpckit: going on with {state['base']}: {state['rows']:,} of {request.layout.rows:,} rows are written"
+        print(text, file=sys.stderr, flush=True)
     pending: Pending | None = None
     if ctx.is_root:
-        pending = _prepare(layout, replace)
+        pending = _prepare(request.layout, replace, state.get("base", ""))
+        if saving:
+            pending.leave()
     try:
         base = ctx.on_root(lambda: pending.path if pending else "")
-        total = _write_pieces(ctx, request, base)
+        total = _write_pieces(ctx, request, base, saving, state)
         ctx.on_root(_finish, pending, request)
     finally:
         if pending:
             pending.discard()
-    return Summary(layout.rows, len(layout.names), total, time.monotonic() - started)
+    return total
 
 
-def _prepare(layout: Layout, replace: bool) -> Pending:
-    """The temporary file, or folder of empty files. Local, on root."""
+def _prepare(layout: Layout, replace: bool, path: str) -> Pending:
+    """The temporary file or folder: empty, or what an earlier start left as `path`. Local, on root."""
     from hpckit.sinks.target import Pending, Target, output_errors
 
-    pending = Pending(Target(layout.path, "log", None, ""), replace, layout.is_folder)
-    if layout.is_folder:
+    pending = Pending(Target(layout.path, "log", None, ""), replace, layout.is_folder, path)
+    if layout.is_folder and not path:
         with output_errors(layout.path):
             for file in range(len(layout.names)):
                 os.close(os.open(layout.place(pending.path, file), os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return pending
 
 
-def _write_pieces(ctx: Context, request: Request, base: str) -> int:
-    """Generate and write all pieces in rounds of one piece a rank; returns the bytes of all files. Collective."""
+def _write_pieces(ctx: Context, request: Request, base: str, saving: Checkpoint | None, state: dict[str, Any]) -> int:
+    """Generate and write all pieces in rounds of one piece a rank; returns the bytes of all files. Collective.
+
+    `state` says what an earlier start has written: how many pieces, rows, and bytes of each file.
+    """
     from hpckit.spmd.progress import Progress
 
     with ctx.agreed("preparing the generator"):
         generator = Generator(request.kind, request.seed, request.start_us, request.malformed)
     line_bytes, rows = request.kind.line_bytes, request.layout.rows
     writer = _Writer(request.layout, base)
-    sizes = [0] * len(request.layout.names)
-    rows_done = 0
-    queue = pieces(request.layout, BLOCK_ROWS)
+    sizes = list(state.get("sizes", [0] * len(request.layout.names)))
+    done, rows_done = state.get("pieces", 0), state.get("rows", 0)
+    queue = itertools.islice(pieces(request.layout, BLOCK_ROWS), done, None)
     # Rank 0 sees every round, so it knows of all ranks' rows, and not only of its own.
     with writer, Progress(ctx.rank, "generate", rows * line_bytes, rows * line_bytes) as progress:
         while turn := list(itertools.islice(queue, ctx.size)):
             _write_round(ctx, request, generator, writer, turn, sizes)
             rows_round = sum(piece.rows - piece.skip for piece in turn)
             rows_done += rows_round
+            done += len(turn)
             progress.update(rows_round * line_bytes, rows_round)
+            if saving and saving.due():
+                with ctx.agreed("syncing"):
+                    writer.sync()
+                saving.save(force=True, base=base, pieces=done, rows=rows_done, sizes=sizes)
     if rows_done != rows:
         raise InternalError(f"generated {rows_done} rows, {rows} were asked for")
     return sum(sizes)
@@ -142,6 +180,7 @@ class _Writer:
     def __init__(self, layout: Layout, base: str) -> None:
         self._layout, self._base = layout, base
         self._file, self._fd = -1, -1
+        self._unsynced: set[int] = set()
 
     def __enter__(self) -> _Writer:
         return self
@@ -158,10 +197,25 @@ class _Writer:
                 self.close()
                 self._fd = os.open(self._layout.place(self._base, file), os.O_WRONLY)
                 self._file = file
+                self._unsynced.add(file)
             rest = memoryview(text)
             while rest:
                 written = os.pwrite(self._fd, rest, offset)
                 rest, offset = rest[written:], offset + written
+
+    def sync(self) -> None:
+        """See that what was written is on disk. OutputError if the disk refuses."""
+        from hpckit.sinks.target import output_errors
+
+        self.close()
+        for file in sorted(self._unsynced):
+            with output_errors(self._layout.path):
+                fd = os.open(self._layout.place(self._base, file), os.O_WRONLY)
+                try:
+                    os.fsync(fd)
+                finally:
+                    os.close(fd)
+        self._unsynced.clear()
 
     def close(self) -> None:
         if self._fd >= 0:

@@ -105,10 +105,14 @@ class Pending:
     """A temporary name in the target's folder that becomes the target at `commit`, or vanishes at `discard`. Local:
     root makes it, other ranks write to `path` only."""
 
-    def __init__(self, target: Target, overwrite: bool, is_folder: bool = False) -> None:
+    def __init__(self, target: Target, overwrite: bool, is_folder: bool = False, path: str = "") -> None:
+        """`path`: a temporary name that an earlier start has left, to go on with it."""
         self.target = target
         self.overwrite = overwrite
         self.is_folder = is_folder
+        if path:
+            self.path = path
+            return
         name = f".{os.path.basename(target.path)}.{os.getpid()}-{os.urandom(4).hex()}.tmp"
         self.path = os.path.join(target.folder, name)
         with output_errors(target.path):
@@ -131,6 +135,10 @@ class Pending:
         if self.path in _pending:
             remove(self.path)
             _pending.discard(self.path)
+
+    def leave(self) -> None:
+        """From now on `discard` and the end of the process keep it: another start may go on with it."""
+        _pending.discard(self.path)
 
     def _rename(self) -> None:
         path = self.target.path
