@@ -120,3 +120,16 @@ def test_a_complete_job_is_said_to_be_complete(tmp_path: Path, capsys: pytest.Ca
     assert main(["checkpoint", "list", str(tmp_path / "ck")]) == 0
     out = capsys.readouterr().out
     assert "COMPLETE" in out and "nothing of this is needed" in out
+
+
+def test_large_files_are_listed_by_their_heads(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hpckit.checkpoint.report.WHOLE_BYTES", 0)
+    before = {name: (folder / name).stat().st_mtime_ns for name in os.listdir(folder)}
+    victim = folder / entries(folder)[0].name
+    victim.write_bytes(victim.read_bytes()[:-1])
+    assert main(["checkpoint", "list", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert "7 rows, 7 units (0-2 5 10-12)" in out and out.count("DAMAGED") == 2
+    assert set(before) == set(os.listdir(folder)), "looking leaves nothing behind"

@@ -29,6 +29,7 @@ from hpckit.checkpoint.image import Image, Reader
 from hpckit.checkpoint.names import VERSION, Entry
 from hpckit.errors import InternalError
 from hpckit.frozen import frozen
+from hpckit.spmd.failpoints import fail_point
 
 PIECE_BYTES = 1 << 20  # hashed and written, or read and hashed, at a time: it stays in the processor's cache
 FORMAT = "hpckit checkpoint"
@@ -78,6 +79,7 @@ def _commit(folder: str, entry: Entry, fill: Callable[[int], tuple[int, str]]) -
     try:
         try:
             size, digest = fill(fd)
+            fail_point("checkpoint.unsynced")
             files.sync(fd)
         finally:
             files.close(fd)
@@ -87,6 +89,7 @@ def _commit(folder: str, entry: Entry, fill: Callable[[int], tuple[int, str]]) -
         with contextlib.suppress(OSError):
             files.remove(temporary)
         raise
+    fail_point("checkpoint.renamed")
     files.sync_folder(folder)
     return done
 
@@ -133,6 +136,23 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
     if digest.hexdigest() != entry.digest:
         raise DamagedError(f"has digest {digest.hexdigest()}, expected {entry.digest}")
     return data if keep else data[:0]
+
+
+def head(folder: str, entry: Entry) -> tuple[int, frozenset[int]]:
+    """(rows, units covered) of a large file, without reading the rest of it: its digest is not compared. Local.
+
+    DamagedError if it has not the size that its name tells, or cannot be opened.
+    """
+    import h5py
+
+    path = os.path.join(folder, entry.name)
+    try:
+        if files.size_of(path) != entry.size:
+            raise DamagedError(f"is {files.size_of(path):,} bytes long, expected {entry.size:,}")
+        with h5py.File(path, "r", locking=False) as file:
+            return int(file.attrs["rows"]), frozenset(file["covers"][:].tolist())
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise DamagedError(f"cannot be read: {error}") from error
 
 
 def copy(source: str, folder: str, entry: Entry) -> None:

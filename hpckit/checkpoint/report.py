@@ -14,6 +14,7 @@ from hpckit.frozen import frozen
 from hpckit.spmd.memory import format_size
 
 DAMAGED = "DAMAGED"
+WHOLE_BYTES = 16 << 20  # files up to this size are read as a whole for a listing
 
 
 @frozen
@@ -41,16 +42,19 @@ def entries_of(path: str) -> list[Entry]:
 
 
 def read_all(path: str, entries: Iterable[Entry]) -> list[Line]:
-    """What the files hold; each is read as a whole and compared with its digest. Local."""
+    """What the files hold: small ones are compared with their digests, of large ones only the head is read. Local."""
     lines = []
     for entry in entries:
         try:
-            part = content.read(path, entry)
+            if entry.size > WHOLE_BYTES:
+                rows, units = content.head(path, entry)
+            else:
+                part = content.read(path, entry)
+                rows, units = part.rows, frozenset(part.covers)
         except DamagedError as error:
             lines.append(Line(entry, 0, frozenset(), str(error)))
         else:
-            lines.append(Line(entry, part.rows, frozenset(part.covers)))
-            del part
+            lines.append(Line(entry, rows, units))
     return lines
 
 
