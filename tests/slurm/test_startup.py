@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import SQL, Cluster
 
-OPENED_MAX = 400
-LOOKED_FOR_MAX = 900
+OPENED_MAX = 560  # 512 when this was written: Python 98, numpy 94, sqlglot 45 (first rank only), hpckit 162
+LOOKED_FOR_MAX = 400
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="no strace: apt-get install strace")

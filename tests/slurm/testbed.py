@@ -131,7 +131,8 @@ class Testbed:
             self._start_database(ports[-1], values)
             accounting = (
                 f"AccountingStorageType=accounting_storage/slurmdbd\nAccountingStorageHost=127.0.0.1\n"
-                f"AccountingStoragePort={ports[-1]}\nAccountingStoragePass={self.folder}/munge.sock"
+                f"AccountingStoragePort={ports[-1]}\nAccountingStoragePass={self.folder}/munge.sock\n"
+                "AccountingStorageEnforce=associations"
             )
         lines = [
             f"NodeName=n{i} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[i]} CPUs={self.cpus} RealMemory=2000"
@@ -257,6 +258,19 @@ class Testbed:
         """Start the node's daemon again and wait until the controller has it back."""
         self._spawn_node(node)
         self._wait(f"node {node}", lambda: node in self.idle_nodes())
+
+    def end(self, daemon: str) -> None:
+        """End one daemon."""
+        child = self.children.pop(daemon)
+        child.terminate()
+        child.wait(STOP_TIMEOUT_S)
+
+    def forget_jobs(self) -> None:
+        """Start the controller anew with an empty memory, as if all jobs had ended long ago."""
+        self.end("slurmctld")
+        self._spawn("slurmctld", "slurmctld", "-D", "-c")
+        self._wait("slurmctld", lambda: self.run("scontrol", "ping").returncode == 0)
+        self._wait("the nodes", lambda: len(self.idle_nodes()) == self.nodes)
 
     def pause(self, daemon: str = "slurmctld") -> None:
         """Stop a daemon in its tracks: it neither answers nor refuses."""
