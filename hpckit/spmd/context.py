@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.errors import InternalError, RankLost
-from hpckit.spmd import exchange, pulse, recovery, route, telling
+from hpckit.spmd import exchange, pulse, recovery, route
 from hpckit.spmd.library import MPI
 from hpckit.spmd.memory import default_budget_bytes
 from hpckit.spmd.profile import Profile
@@ -260,6 +260,8 @@ class Context:
         self.epoch += 1
         loss = recovery.describe(self.epoch, before, self.origins)
         if self.is_root:
+            from hpckit.spmd import telling  # sockets are for those who tell
+
             telling.tell({"lost": str(loss)})
         return loss
 
@@ -285,6 +287,8 @@ class Context:
     def abort(self, status: int) -> None:
         """End the whole job now with this exit status."""
         if self.surviving:  # there MPI's abort is one more death to the others
+            from hpckit.spmd import telling  # sockets are for those who tell
+
             telling.tell({"ended": self.origin, "status": status, "abort": True})
         time.sleep(0.05)  # let the launcher forward what was just printed
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # our message was the last word: MPICH adds one of its own

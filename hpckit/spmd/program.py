@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, RankLost, UserError
-from hpckit.spmd import failpoints, orphan, pulse, telling
+from hpckit.spmd import failpoints, orphan, pulse
 from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size, single_thread
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def world() -> Context:
             pulse.join()
         failpoints.arm_from_environment()
         _world = start(check_world_size)
+        pulse.reach(pulse.UP)
         atexit.register(_end_in_order)
     return _world
 
@@ -78,8 +79,10 @@ def _status_of(stop: SystemExit) -> int:
 def _end_in_order() -> None:
     """Tell those who watch that this process ends by itself; the launcher knows its status."""
     if _world is not None and os.environ.get(pulse.PULSE_VARIABLE):
-        pulse.end()
+        pulse.reach(pulse.ENDED)
         if _world.is_root:
+            from hpckit.spmd import telling  # sockets are for those who tell
+
             telling.tell({"ended": _world.origin, "status": _status})
 
 

@@ -1,7 +1,8 @@
 """The pulse of a job: per node one small mapped file in which every rank counts what it gets done, for those who watch.
 
 `hpckit run` names the file (HPCKIT_PULSE) where somebody watches. A slot per rank holds its process, when that process
-started (numbers of processes are used again), and how often it got something done. See guard.py for the reader.
+started (numbers of processes are used again), how often it got something done, and how far it is. See guard.py for the
+reader.
 """
 
 from __future__ import annotations
@@ -11,27 +12,28 @@ import os
 import struct
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
+from hpckit.frozen import frozen
 from hpckit.spmd.launch import launcher_rank, launcher_size
 
 PULSE_VARIABLE = "HPCKIT_PULSE"  # path of the file, the same on every node
 HEARTBEAT_VARIABLE = "HPCKIT_HEARTBEAT"  # seconds after which a rank that stands still is killed; 0 = never
-SLOT = struct.Struct("=qqqq")  # process, its start in clock ticks, beats, 1 once it has ended in order
+SLOT = struct.Struct("=qqqq")  # process, its start in clock ticks, beats, state
 SLOT_BYTES = 64  # a cache line each: ranks do not slow each other down
-BEATS_AT, ENDED_AT = 16, 24
+BEATS_AT, STATE_AT = 16, 24
+STARTING, UP, ENDED = range(3)  # until MPI and the context are there; while at work; once it ends in order
 PULSE = struct.Struct("=q")
 
 
-@dataclass(frozen=True)
+@frozen
 class Slot:
-    """What a rank has told: its process, when that started, how much it got done, whether it ended in order."""
+    """What a rank has told: its process, when that started, how much it got done, and its state."""
 
     pid: int
     start_ticks: int
     beats: int
-    ended: bool
+    state: int
 
 
 class Pulse:
@@ -49,9 +51,9 @@ class Pulse:
         self._beats += 1
         PULSE.pack_into(self._map, self._at + BEATS_AT, self._beats)
 
-    def end(self) -> None:
-        """This process ends in order."""
-        PULSE.pack_into(self._map, self._at + ENDED_AT, 1)
+    def reach(self, state: int) -> None:
+        """This process is so far."""
+        PULSE.pack_into(self._map, self._at + STATE_AT, state)
 
 
 _pulse: Pulse | None = None
@@ -74,10 +76,10 @@ def beat() -> None:
         _pulse.beat()
 
 
-def end() -> None:
-    """This process ends in order. Local."""
+def reach(state: int) -> None:
+    """This process is so far: UP, ENDED. Local."""
     if _pulse is not None:
-        _pulse.end()
+        _pulse.reach(state)
 
 
 def open_map(path: str, ranks: int) -> tuple[mmap.mmap, bool]:
@@ -98,9 +100,9 @@ def read_slots(mapped: mmap.mmap) -> dict[int, Slot]:
     """The slots in use, by rank."""
     slots = {}
     for rank in range(len(mapped) // SLOT_BYTES):
-        pid, start, beats, ended = SLOT.unpack_from(mapped, rank * SLOT_BYTES)
+        pid, start, beats, state = SLOT.unpack_from(mapped, rank * SLOT_BYTES)
         if pid:
-            slots[rank] = Slot(pid, start, beats, bool(ended))
+            slots[rank] = Slot(pid, start, beats, state)
     return slots
 
 
