@@ -168,7 +168,7 @@ def test_the_guard_kills_who_stands_still_and_nobody_else(kind: str, tmp_path: P
         if kind == "stopped":
             process.send_signal(signal.SIGSTOP)
         if kind == "ended":
-            slot.end()
+            slot.reach(pulse.ENDED)
         for _ in range(30):
             if kind == "counting":
                 slot.beat()

@@ -62,7 +62,7 @@ class Attempt:
         self._progress_s = self._start_s = time.monotonic()
         self._said_end = False
         self._told: int | None = None  # the exit status that a rank has told
-        self._killed: list[int] = []
+        self._early = ""
         self._asked_s = self._ended_s = self._abort_s = 0.0
         self._asked_signal = 0
 
@@ -78,8 +78,9 @@ class Attempt:
             if "abort" in message:
                 self._abort_s = self._abort_s or time.monotonic()
         if "killed" in message:
-            self._killed.append(message["killed"])
             self._say(f"rank {message['killed']} on {message['node']} stood still for {message['still_s']} s: killed")
+        if "early" in message and self._confirmed:
+            self._early = f"rank {message['early']} on {message['node']} died before the job had started up"
         if "lost" in message:
             self._say(message["lost"])
 
@@ -143,6 +144,8 @@ class Attempt:
             now_s = time.monotonic()
             if self._guard is not None:
                 self._guard.step(now_s)
+            if self._early:
+                return self._early
             if self._asked_s and now_s - self._asked_s > GRACE_S:
                 return f"did not end within {GRACE_S:.0f} s of being asked to"
             if self._abort_s and self._guard is not None:

@@ -300,7 +300,12 @@ def start(check_world_size: Callable[[int, str], None]) -> Context:
     check_world_size(MPI.COMM_WORLD.Get_size(), MPI.Get_library_version())
     pa.set_cpu_count(1)  # one compute thread a rank: the ranks are the parallelism
     pa.set_io_thread_count(1)
-    return Context(MPI.COMM_WORLD)
+    if not recovery.asked_to_survive():
+        return Context(MPI.COMM_WORLD)
+    try:
+        return Context(MPI.COMM_WORLD)
+    except MPI.Exception as error:
+        raise RankLost("a rank died while the job was starting up") from error
 
 
 def _describe_failure(error: Exception | None, what: str) -> tuple[bytes | None, str, str]:

@@ -19,12 +19,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hpckit.spmd.pulse import Slot, cpu_ticks, read_slots, start_ticks
+from hpckit.spmd.pulse import ENDED, STARTING, Slot, cpu_ticks, read_slots, start_ticks
 from hpckit.spmd.telling import tell
 
 STEP_S = 0.25
 PAUSE_S = 5.0  # a step that comes so late was itself stopped: what stood still meanwhile is not to blame
 TELL_S = 1.0
+START_S = 3.0  # so long after a death a rank may still be starting, if it does not need the dead for it
 EMPTY_S = 10.0  # so long without any live rank, a guard of its own ends
 
 
@@ -34,6 +35,9 @@ class Guard:
     def __init__(self, mapped: mmap.mmap, heartbeat_s: float, tell: Callable[[dict[str, Any]], object]) -> None:
         self._map, self._heartbeat_s, self._tell = mapped, heartbeat_s, tell
         self._moved: dict[int, tuple[tuple[int, int, int], float]] = {}  # rank: (process, beats, ticks), since when
+        self._starting = False  # whether any rank is
+        self._dead: dict[int, float] = {}  # rank: since when
+        self._early = False  # whether it has been told that a rank died too early
         self._last_s = self._told_s = self._alive_s = time.monotonic()
 
     def step(self, now_s: float) -> bool:
@@ -42,6 +46,7 @@ class Guard:
             self._moved.clear()
         self._last_s = now_s
         slots = read_slots(self._map)
+        self._starting = any(slot.state == STARTING and _lives(slot) for slot in slots.values())
         for rank, slot in slots.items():
             self._look_at(rank, slot, now_s)
         if now_s - self._told_s >= TELL_S:
@@ -51,19 +56,29 @@ class Guard:
 
     def _look_at(self, rank: int, slot: Slot, now_s: float) -> None:
         ticks = cpu_ticks(slot.pid)
-        if ticks is None or start_ticks(slot.pid) != slot.start_ticks:
-            return  # gone, maybe with another process under its number
+        if ticks is None or start_ticks(slot.pid) != slot.start_ticks:  # gone, or another process under its number
+            if slot.state != ENDED:
+                self._dead.setdefault(rank, now_s)
+                self._dead_at_start(rank, slot, now_s)
+            return
         self._alive_s = now_s
         pulse = (slot.pid, slot.beats, ticks)
         if rank not in self._moved or self._moved[rank][0] != pulse:
             self._moved[rank] = (pulse, now_s)
             return
         still_s = now_s - self._moved[rank][1]
-        if self._heartbeat_s and still_s > self._heartbeat_s and not slot.ended:
+        if self._heartbeat_s and still_s > self._heartbeat_s and slot.state != ENDED:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(slot.pid, signal.SIGKILL)
             self._tell({"killed": rank, "node": socket.gethostname(), "still_s": round(still_s, 1)})
             del self._moved[rank]
+
+    def _dead_at_start(self, rank: int, slot: Slot, now_s: float) -> None:
+        """Tell of a rank that died while this or another one was starting: MPI cannot start without it."""
+        waited_for = slot.state == STARTING or (self._starting and now_s - self._dead[rank] > START_S)
+        if waited_for and not self._early:
+            self._early = True
+            self._tell({"early": rank, "node": socket.gethostname()})
 
     def met_ranks(self) -> bool:
         """Whether any rank of this node ever took its slot."""
@@ -72,9 +87,13 @@ class Guard:
     def kill_all(self) -> None:
         """End every rank of this node that is still alive."""
         for slot in read_slots(self._map).values():
-            if start_ticks(slot.pid) == slot.start_ticks:
+            if _lives(slot):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(slot.pid, signal.SIGKILL)
+
+
+def _lives(slot: Slot) -> bool:
+    return start_ticks(slot.pid) == slot.start_ticks
 
 
 def main(path: str, heartbeat_s: float) -> None:

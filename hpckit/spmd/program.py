@@ -124,7 +124,7 @@ def _leave(status: int, error: BaseException | None = None) -> int:
     """Say `error` once in the whole job and end it with `status`."""
     if _world is None:
         # Before MPI starts, ranks mostly fail alike (a wrong option); a bug is printed by whoever has it.
-        if error is not None and (launcher_rank() == 0 or not isinstance(error, UserError)):
+        if error is not None and (launcher_rank() == 0 or not isinstance(error, UserError | RankLost)):
             _say(describe(error))
         return status
     if status == EXIT_OK or _world.size == 1:

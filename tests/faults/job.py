@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hpckit.spmd.failpoints import VARIABLE
-from hpckit.spmd.pulse import SLOT, SLOT_BYTES
+from hpckit.spmd.pulse import ENDED, SLOT, SLOT_BYTES
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -117,7 +117,7 @@ def _ranks_of(supervisor: int) -> dict[int, int]:
             except OSError:
                 continue
             for at in range(0, len(data) - SLOT.size + 1, SLOT_BYTES):
-                pid, _, _, ended = SLOT.unpack_from(data, at)
-                if pid and not ended:
+                pid, _, _, state = SLOT.unpack_from(data, at)
+                if pid and state != ENDED:
                     found[at // SLOT_BYTES] = pid
     return found
