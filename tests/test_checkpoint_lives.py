@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from faults.memory import Killed, MemoryFiles
-from faults.saving import Life, live
+from faults.saving import UNITS, Life, live
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +29,43 @@ def test_lives_cut_short_anywhere_lose_nothing_that_was_saved(seed: int, sizes: 
                 return
         covered = restart(files.after_kill(), chance.randint(1, 4))
         # What was being committed when the kill came may be there or not.
+        assert covered >= saved
+        saved |= covered
+
+
+def live_and_lose(files: MemoryFiles, size: int, chance: random.Random, saved: set[int]) -> None:
+    """A life in which ranks die one after another and the others take over."""
+    try:
+        life, alive = Life(files, size), list(range(size))
+        todo = life.deal(chance)
+        for _ in range(30):
+            step, rank = chance.random(), chance.choice(alive)
+            if step < 0.5 and todo[rank]:
+                life.states[rank].add(todo[rank].pop())
+            elif step < 0.85:
+                life.commit(rank)
+                saved |= life.states[rank]
+            elif len(alive) > 1:
+                alive.remove(rank)
+                life.lose(rank, alive)
+                assert life.covered >= saved, f"lost {sorted(saved - life.covered)} with rank {rank}"
+                left = [unit for unit in UNITS if unit not in life.covered]
+                todo = [left[alive.index(r) :: len(alive)] if r in alive else [] for r in range(size)]
+    except Killed:
+        pass
+
+
+@given(st.integers(0, 1 << 30), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.integers(20, 200))
+@settings(max_examples=20)
+def test_ranks_that_die_inside_lives_lose_nothing_that_was_saved(seed: int, sizes: list[int], steps: int) -> None:
+    chance = random.Random(seed)
+    files, saved = MemoryFiles(), set()
+    for size in sizes:
+        files = files.after_kill()
+        files.stop_at = chance.randint(10, steps)
+        with files.installed():
+            live_and_lose(files, size, chance, saved)
+        covered = restart(files.after_kill(), chance.randint(1, 4))
         assert covered >= saved
         saved |= covered
 

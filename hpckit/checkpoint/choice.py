@@ -55,10 +55,15 @@ class Choice:
         whole, and parts that cover no unit are not taken."""
         self.taken: list[tuple[Entry, Outcome]] = []
         self.covered: set[int] = set(held)
+        self.broken = ""
         self.warnings: list[str] = []
         self._superseded: set[str] = set(holders)
         self._for_survivors = for_survivors
-        self.broken = ""
+        self._candidates: dict[
+            str, tuple[Entry, Outcome]
+        ] = {}  # of the life looked at: each writer's newest whole part
+        self._lost: dict[str, str] = {}  # writer in that life -> what is wrong with its part of the phase
+        self._damaged: list[tuple[str, str]] = []  # (writer in that life, what is wrong with a part of it)
         lives: dict[tuple[int, str], dict[str, list[Entry]]] = {}
         for entry in entries:
             lives.setdefault((entry.life, entry.token), {}).setdefault(entry.writer, []).append(entry)
@@ -67,42 +72,70 @@ class Choice:
                 generations.sort(key=_age)
         self._lives = [lives[key] for key in sorted(lives)]  # the newest last
 
+    @property
+    def kept(self) -> set[str]:
+        """Names of the parts that are taken or may yet be."""
+        return {entry.name for entry, _ in (*self.taken, *self._candidates.values())}
+
     def wanted(self) -> list[Entry]:
         """The parts to read now, by writer; empty when the choice is made."""
         while self._lives and not self.broken:
             writers = self._lives[-1]
             for writer in [w for w, left in writers.items() if not left or w in self._superseded]:
                 del writers[writer]
-            if writers:
-                return [writers[writer][-1] for writer in sorted(writers)]
-            self._lives.pop()
+            pending = [writer for writer in sorted(writers) if writer not in self._candidates]
+            if pending:
+                return [writers[writer][-1] for writer in pending]
+            if self._candidates:
+                self._decide(writers)
+            else:
+                self._end_life()
         return []
 
     def report(self, outcomes: Sequence[tuple[Entry, Outcome]]) -> None:
         """What the wanted parts are, in the order in which they were wanted."""
         writers = self._lives[-1]
         for entry, outcome in outcomes:
-            generations = writers[entry.writer]
-            generations.pop()
+            older = writers[entry.writer][:-1]
             if outcome.damage:
-                self._note_damage(entry, outcome.damage, generations)
+                writers[entry.writer].pop()
+                self._note_damage(entry, outcome.damage, older)
             elif self._for_survivors and not outcome.covers:
-                continue
-            elif self.covered.isdisjoint(outcome.covers):
-                self._take(entry, outcome)
-                generations.clear()
+                writers[entry.writer].pop()
+            else:
+                self._candidates[entry.writer] = (entry, outcome)
 
-    def _take(self, entry: Entry, outcome: Outcome) -> None:
-        self.taken.append((entry, outcome))
-        self.covered |= outcome.covers
-        self._superseded.update(outcome.supersedes)
+    def _decide(self, writers: dict[str, list[Entry]]) -> None:
+        """Take what fits together of a life in which every writer has a whole part or none.
+
+        Within a life a rank may have taken up the part of one that died. It contains more writers than that part does,
+        so the parts that contain most go first.
+        """
+        candidates = sorted(self._candidates.values(), key=lambda c: (-len(c[1].supersedes), c[0].writer))
+        self._candidates = {}
+        for entry, outcome in candidates:
+            writers[entry.writer].pop()
+            if entry.writer not in self._superseded and self.covered.isdisjoint(outcome.covers):
+                self.taken.append((entry, outcome))
+                self.covered |= outcome.covers
+                self._superseded.update(outcome.supersedes)
+                del writers[entry.writer]
+
+    def _end_life(self) -> None:
+        """All of a life is decided; what is missing of a phase must be contained in something newer."""
+        self._lives.pop()
+        self.warnings += [text for writer, text in self._damaged if writer not in self._superseded]
+        self._damaged = []
+        missing = [text for writer, text in self._lost.items() if writer not in self._superseded]
+        self.broken = missing[0] if missing else ""
+        self._lost = {}
 
     def _note_damage(self, entry: Entry, damage: str, older: list[Entry]) -> None:
         if entry.kind == "phase" and not self._for_survivors:
-            self.broken = self.broken or f"{entry} {damage} ({entry.name})"
+            self._lost[entry.writer] = f"{entry} {damage} ({entry.name})"
             return
         instead = "the one before is tried" if older else "nothing else of it is there: its work is done again"
-        self.warnings.append(f"{entry} {damage}; {instead} ({entry.name})")
+        self._damaged.append((entry.writer, f"{entry} {damage}; {instead} ({entry.name})"))
 
 
 def _age(entry: Entry) -> tuple[int, int, str]:

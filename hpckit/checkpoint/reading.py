@@ -23,6 +23,7 @@ def read_chosen(ctx: Context, path: str, choice: Choice, local: str | None = Non
     """
     kept: dict[str, Part] = {}
     loads = [0] * ctx.size
+    reading: dict[str, tuple[int, int]] = {}  # name -> the rank that has read it, size
     while wanted := choice.wanted():
         readers = deal(wanted, loads)
         own: dict[str, Outcome] = {}
@@ -36,15 +37,22 @@ def read_chosen(ctx: Context, path: str, choice: Choice, local: str | None = Non
             _read_local(ctx, local, [wanted[i] for i in damaged], outcomes, kept)
             for i in damaged:
                 readers[i] = outcomes[wanted[i].name].reader if outcomes[wanted[i].name].reader >= 0 else readers[i]
-        before = len(choice.taken)
         choice.report([(entry, outcomes[entry.name]) for entry in wanted])
-        taken = {entry.name for entry, _ in choice.taken[before:]}
         for entry, reader in zip(wanted, readers, strict=True):
-            if entry.name in taken:
-                loads[reader] += entry.size
-            else:
-                kept.pop(entry.name, None)
+            reading[entry.name] = reader, entry.size
+            loads[reader] += entry.size
+        _drop(choice, reading, loads, kept)
+    _drop(choice, reading, loads, kept)
     return list(kept.values())
+
+
+def _drop(choice: Choice, reading: dict[str, tuple[int, int]], loads: list[int], kept: dict[str, Part]) -> None:
+    """Forget what has turned out to be of no use. Local; loads stay the same on all ranks."""
+    of_use = choice.kept
+    for name in [name for name in reading if name not in of_use]:
+        reader, size = reading.pop(name)
+        loads[reader] -= size
+        kept.pop(name, None)
 
 
 def _together(ctx: Context, own: dict[str, Outcome]) -> dict[str, Outcome]:

@@ -60,6 +60,20 @@ class Life:
     def commit_phase(self, name: str) -> None:
         run(self.size, lambda ctx: self.stores[ctx.rank].commit_phase(ctx, name, part_of(self.states[ctx.rank])))
 
+    def lose(self, victim: int, alive: list[int]) -> None:
+        """Rank `victim` dies; those in `alive` take up what it had saved and nobody holds."""
+        self.states[victim] = set()
+        restored = run(
+            len(alive), lambda ctx: self.stores[alive[ctx.rank]].restore(ctx, held=sorted(self.states[alive[ctx.rank]]))
+        )
+        for rank, r in zip(alive, restored, strict=True):
+            for part in r.parts:
+                units = set(part.arrays["units"][:, 0].tolist())
+                assert units == set(part.covers) and not any(units & state for state in self.states)
+                self.states[rank] |= units
+        self.covered = set().union(*self.states)
+        assert all(r.covered == self.covered for r in restored)
+
     def finish(self) -> None:
         run(self.size, lambda ctx: self.stores[ctx.rank].finish(ctx))
 
