@@ -104,32 +104,50 @@ static inline void strsort_insertion(strsort_item *items, int64_t n) {
     }
 }
 
-/* Sort items stably by word: most significant differing digit first. Recursion is at most 8 deep. */
-static void strsort_radix(strsort_item *items, strsort_item *spare, int64_t n) {
+/* Sort items stably by word, most significant differing digit first, into `spare` or back into `items`; `differ` are bits
+ * in which they may differ. Rows go back and forth between the two, so that none is copied for nothing. Recursion is at
+ * most 8 deep. */
+static void strsort_radix(strsort_item *items, strsort_item *spare, int64_t n, uint64_t differ, int into_spare) {
     if (n <= STRSORT_SMALL) {
         strsort_insertion(items, n);
+        if (into_spare) memcpy(spare, items, (size_t)n * sizeof *items);
         return;
     }
-    uint64_t differ = 0;
-    for (int64_t i = 1; i < n; i++) differ |= items[i].word ^ items[0].word;
-    if (!differ) return;
     int bits = n >= STRSORT_WIDE_ROWS ? 12 : 8;
-    int shift = 64 - __builtin_clzll(differ) - bits;
+    int shift = differ ? 64 - __builtin_clzll(differ) - bits : 0;
     if (shift < 0) shift = 0;
     uint64_t mask = ((uint64_t)1 << bits) - 1;
     int64_t places[1 << 12], sum = 0;
+    uint64_t found = 0;
     memset(places, 0, sizeof(int64_t) << bits);
-    for (int64_t i = 0; i < n; i++) places[(items[i].word >> shift) & mask]++;
+    for (int64_t i = 0; i < n; i++) {
+        places[(items[i].word >> shift) & mask]++;
+        found |= items[i].word ^ items[0].word;
+    }
+    if (!found) { /* `differ` was too much */
+        if (into_spare) memcpy(spare, items, (size_t)n * sizeof *items);
+        return;
+    }
+    if (!(found >> shift)) { /* all in one bucket */
+        strsort_radix(items, spare, n, found, into_spare);
+        return;
+    }
     for (uint64_t d = 0; d <= mask; d++) {
         int64_t rows = places[d];
         places[d] = sum;
         sum += rows;
     }
     for (int64_t i = 0; i < n; i++) spare[places[(items[i].word >> shift) & mask]++] = items[i];
-    memcpy(items, spare, (size_t)n * sizeof *items);
-    if (shift == 0) return;
-    for (int64_t begin = 0, d = 0; d <= (int64_t)mask; begin = places[d++])
-        if (places[d] - begin > 1) strsort_radix(items + begin, spare + begin, places[d] - begin);
+    if (shift == 0) {
+        if (!into_spare) memcpy(items, spare, (size_t)n * sizeof *items);
+        return;
+    }
+    uint64_t rest = found & (((uint64_t)1 << shift) - 1);
+    for (int64_t begin = 0, d = 0; d <= (int64_t)mask; begin = places[d++]) {
+        int64_t rows = places[d] - begin;
+        if (rows > 1) strsort_radix(spare + begin, items + begin, rows, rest, !into_spare);
+        else if (rows == 1 && !into_spare) items[begin] = spare[begin];
+    }
 }
 
 static inline void strsort_prefetch_offset(const strsort_level *level, int64_t row) {
@@ -246,33 +264,28 @@ static int strsort_range(const strsort_level *levels, int32_t count, strsort_ite
             if (common > shortest) common = shortest;
             if (common > 1 && common < STRSORT_STEP) { /* more of what differs fits into the word */
                 task.depth += (int64_t)common;
-                strsort_load(level, range, n, task.depth, &shortest);
+                differ = strsort_load(level, range, n, task.depth, &shortest);
             }
         }
-        strsort_radix(range, spare, n);
+        strsort_radix(range, spare, n, differ, 0);
         return strsort_ties(levels, count, items, task.begin, task.end, task.level, task.depth, stack);
     }
     return 0;
 }
 
-/* order[i] becomes the row at place i. Returns 0, or -1 without memory. */
-static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, int64_t *order) {
+/* order[i] becomes the row at place i. `items` and `spare` have room for n. Returns 0, or -1 without memory. */
+static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, strsort_item *items, strsort_item *spare,
+                         int64_t *order) {
     strsort_stack stack = {NULL, 0, 0};
-    strsort_item *items = (strsort_item *)malloc((size_t)(n ? n : 1) * sizeof *items);
-    strsort_item *spare = (strsort_item *)malloc((size_t)(n ? n : 1) * sizeof *spare);
-    int status = items && spare ? 0 : -1;
-    if (!status) {
-        for (int64_t i = 0; i < n; i++) items[i].row = i;
-        if (n > 1) status = strsort_push(&stack, 0, n, 0, 0);
-        while (!status && stack.count) {
-            strsort_task task = stack.tasks[--stack.count];
-            status = strsort_range(levels, count, items, spare, task, &stack);
-        }
-        for (int64_t i = 0; i < n; i++) order[i] = items[i].row;
+    int status = 0;
+    for (int64_t i = 0; i < n; i++) items[i].row = i;
+    if (n > 1) status = strsort_push(&stack, 0, n, 0, 0);
+    while (!status && stack.count) {
+        strsort_task task = stack.tasks[--stack.count];
+        status = strsort_range(levels, count, items, spare, task, &stack);
     }
+    for (int64_t i = 0; i < n; i++) order[i] = items[i].row;
     free(stack.tasks);
-    free(spare);
-    free(items);
     return status;
 }
 

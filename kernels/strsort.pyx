@@ -27,7 +27,11 @@ cdef extern from "strsort.h" nogil:
         int64_t data_size
     ctypedef struct strsort_bounds:
         int64_t depth
-    int strsort_order(const strsort_level *levels, int32_t count, int64_t n, int64_t *order)
+    ctypedef struct strsort_item:
+        uint64_t word
+        int64_t row
+    int strsort_order(const strsort_level *levels, int32_t count, int64_t n, strsort_item *items, strsort_item *spare,
+                      int64_t *order)
     int strsort_bounds_new(strsort_bounds *bounds, const strsort_level *levels, int64_t n)
     void strsort_bounds_free(strsort_bounds *bounds)
     int64_t strsort_below(const strsort_level *levels, int64_t row, const strsort_level *limits, int64_t n,
@@ -104,17 +108,29 @@ cdef class Rows:
         level.data_size = data.shape[0]
         self._kept.append((offsets, data))
 
-    def order(self):
-        """int64: row numbers in stable order. MemoryError when 32 bytes a row are not to be had."""
+    def order(self, uint8_t[::1] scratch=None):
+        """int64: row numbers in stable order. `scratch` has room for `scratch_bytes`; without it MemoryError where they
+        are not to be had."""
         order = np.empty(self.rows, np.int64)
         cdef int64_t[::1] view = order
         cdef int status = 0
+        cdef strsort_item *items
+        if scratch is None:
+            scratch = np.empty(self.scratch_bytes, np.uint8)
+        elif scratch.shape[0] < self.scratch_bytes:
+            raise ValueError(f"{scratch.shape[0]} bytes of scratch for {self.rows} rows, expected {self.scratch_bytes}")
         if self.rows:
+            items = <strsort_item *>&scratch[0]
             with nogil:
-                status = strsort_order(self.levels, self.count, self.rows, &view[0])
+                status = strsort_order(self.levels, self.count, self.rows, items, items + self.rows, &view[0])
         if status:
             raise MemoryError(f"no memory to sort {self.rows} rows")
         return order
+
+    @property
+    def scratch_bytes(self):
+        """What `order` works in."""
+        return 2 * self.rows * <int64_t>sizeof(strsort_item)
 
     def parts(self, Rows bounds):
         """int32: for each row, how many of the ascending `bounds` are not after it (0: it is before all)."""
@@ -160,10 +176,10 @@ cdef class Rows:
                 raise ValueError(f"level {k} of two tables differs in kind or direction")
 
 
-def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int64_t[::1] rows):
+def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int64_t[::1] rows, make=None):
     """(offsets, data) of these rows in this order; the offsets have the type of the given ones, from 0.
 
-    OverflowError when they cannot hold the bytes.
+    `make` gives the uint8 array of so many bytes for the data. OverflowError when the offsets cannot hold the bytes.
     """
     cdef int64_t n = rows.shape[0], i, total = 0, begin, size
     out_offsets = np.empty(n + 1, np.asarray(offsets).dtype)
@@ -180,7 +196,7 @@ def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int
             overflow = total > 0x7FFFFFFF
     if overflow:
         raise OverflowError(f"{total} bytes of strings do not fit 32-bit offsets")
-    out = np.empty(total, np.uint8)
+    out = np.empty(total, np.uint8) if make is None else make(total)
     cdef uint8_t[::1] out_view = out
     if total:
         with nogil:

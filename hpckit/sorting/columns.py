@@ -6,7 +6,7 @@ is asked to be. A key may ask for floats by their bits instead: −0 before +0, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -156,12 +156,13 @@ class Ordering:
         rows.add_words(values_of(one_array(table.column(self.origin))).view(np.uint64))
         return rows
 
-    def order(self, table: pa.Table) -> np.ndarray:
-        """int64: the row numbers of `table` in stable order. Local."""
+    def order(self, table: pa.Table, room: Callable[[int], np.ndarray] | None = None) -> np.ndarray:
+        """int64: the row numbers of `table` in stable order. Local. `room` gives so many bytes of scratch (uint8)."""
         if not self.keys or table.num_rows < 2:
             return np.arange(table.num_rows)
         if self.has_text(table):
-            return self.rows(table).order()
+            rows = self.rows(table)
+            return rows.order(None if room is None else room(rows.scratch_bytes))
         packed, bits = packed_words(self.words(table))
         order = packed_order(packed, bits, table.num_rows)
         if order is not None:

@@ -110,10 +110,13 @@ def room(context: Context, rows: int, dtype: np.dtype, shape: tuple[int, ...] = 
     """An uninitialised array of `rows` rows that begins at a cache line, from this process's pool if it is large.
     Local."""
     size = rows * dtype.itemsize * int(np.prod(shape, dtype=np.int64))
+    return room_bytes(context, size).view(dtype).reshape(rows, *shape)
+
+
+def room_bytes(context: Context, size: int) -> np.ndarray:
+    """As `room`: uninitialised bytes (uint8). Local."""
     if size < POOLED_MIN:
-        data = partition.aligned(size, partition.LINE_BYTES)
-    else:
-        if not _pools:
-            _pools.append(Pool(context.memory_budget() // IDLE_SHARE))
-        data = _pools[0].take(size)
-    return data.view(dtype).reshape(rows, *shape)
+        return partition.aligned(size, partition.LINE_BYTES)
+    if not _pools:
+        _pools.append(Pool(context.memory_budget() // IDLE_SHARE))
+    return _pools[0].take(size)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -59,8 +61,9 @@ def parts_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return places, NOTHING if data is None or data.size == 0 else np.frombuffer(data, np.uint8)
 
 
-def take_text(array: pa.Array, rows: np.ndarray) -> pa.Array:
-    """array.take(rows) for strings and binaries (without views), the strings fetched ahead.
+def take_text(array: pa.Array, rows: np.ndarray, room: Callable[[int], np.ndarray] | None = None) -> pa.Array:
+    """array.take(rows) for strings and binaries (without views), the strings fetched ahead, into bytes that `room`
+    gives.
 
     OverflowError if the bytes do not fit the array's offsets.
     """
@@ -70,7 +73,7 @@ def take_text(array: pa.Array, rows: np.ndarray) -> pa.Array:
         valid = pc.is_valid(array).to_numpy(zero_copy_only=False)[rows]
         nulls = len(valid) - int(np.count_nonzero(valid))
         bitmap = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
-    offsets, data = strsort.take_strings(*parts_of(array), np.ascontiguousarray(rows, np.int64))
+    offsets, data = strsort.take_strings(*parts_of(array), np.ascontiguousarray(rows, np.int64), room)
     return pa.Array.from_buffers(array.type, len(rows), [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)], nulls)
 
 
