@@ -66,14 +66,15 @@ def to_json(request: Request) -> dict[str, Any]:
     return {name: getattr(request, name) for name in Request.__match_args__}
 
 
-def node_range(text: str) -> tuple[int, int]:
-    """ "4" -> (4, 4), "2-8" -> (2, 8). Raises UserError."""
+def node_range(text: str, origin: str = "") -> tuple[int, int]:
+    """ "4" -> (4, 4), "2-8" -> (2, 8). Raises UserError, which names `origin` where it is no option."""
+    what = f"{origin}: nodes = {text}" if origin else f"--nodes {text}"
     low, dash, high = text.partition("-")
     if not low.isdigit() or (dash and not high.isdigit()):
-        raise UserError(f"--nodes {text}: expected {RANGE_HELP}")
+        raise UserError(f"{what}: expected {RANGE_HELP}")
     least, most = int(low), int(high) if dash else int(low)
     if least < 1 or most < least:
-        raise UserError(f"--nodes {text}: expected {RANGE_HELP}, at least 1 and in ascending order")
+        raise UserError(f"{what}: expected {RANGE_HELP}, at least 1 and in ascending order")
     return least, most
 
 

@@ -141,7 +141,8 @@ def write(request: Request, chain: str = "") -> str:
     is_chain, is_srun = request.chain > 1, request.launcher == "srun"
     life = (LIFE_CHAIN if is_chain else LIFE_REQUEUE).format(lead=lead, restarts=restarts)
     parts = [
-        "#!/bin/bash\n" + "".join(f"#SBATCH {line}\n" for line in directives(request)),
+        ("#!/bin/bash -l\n" if request.modules else "#!/bin/bash\n")  # a login shell knows `module`
+        + "".join(f"#SBATCH {line}\n" for line in directives(request)),
         HEAD.format(version=__version__, life=life).rstrip("\n") + "\n\n",
         START.format(
             folder=_quoted(request.folder), work=_quoted(request.work_folder), restarts=0 if is_chain else restarts
@@ -185,13 +186,14 @@ def environment(request: Request) -> str:
     """Modules, the environment that hpckit is installed in, and the site's own lines."""
     lines = ["# The environment of hpckit. Its mpi4py and the launcher below belong together."]
     if request.modules:
-        lines += ["module purge", f"module load {' '.join(map(_quoted, request.modules))}"]
+        lines.append(f"module load {' '.join(map(_quoted, request.modules))}")
     if request.environment and (Path(request.environment) / "bin" / "activate").is_file():
         lines.append(f"source {_quoted(request.environment + '/bin/activate')}")
     elif request.environment:
         lines.append(f"export PATH={_quoted(request.environment + '/bin')}:$PATH")
     lines += request.setup
     lines.append("export OMP_NUM_THREADS=1")
+    lines.append("unset SLURM_EXPORT_ENV # ranks get this environment, also where jobs begin with an empty one")
     if request.stage_env:
         from hpckit.batch.staging import unpacking
 

@@ -16,7 +16,7 @@ from hpckit.batch import folders, mpi, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, duration, positive
-from hpckit.errors import InputError
+from hpckit.errors import InputError, UserError
 
 PROG = "hpckit submit"
 ON_RANKS = ("query", "sort", "convert", "generate")  # commands that read data on many ranks
@@ -75,8 +75,14 @@ def parser() -> Parser:
         metavar="T",
         help=f"begin to save so long before the limit (default {SAVE_BEFORE_S})",
     )
-    add("--checkpoint-every", metavar="T", help="save also in between, against lost nodes")
+    add("--checkpoint-every", type=_duration, metavar="T", help="save also in between, against lost nodes")
     add("--survive", action="store_true", help="go on inside the job when a node is lost (Open MPI)")
+    add(
+        "--stall",
+        type=_duration,
+        metavar="T",
+        help="a job in which nothing gets done for so long is started again, e.g. 10m",
+    )
     arrays = command.add_argument_group("many inputs")
     add = arrays.add_argument
     add("--each", metavar="GLOB", action="append", help="a job for each file: {input} {stem} {index} in COMMAND")
@@ -103,6 +109,20 @@ def _count(text: str) -> int:
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
     return int(text)
+
+
+def _duration(text: str) -> str:
+    """A duration that is checked here and read by another command."""
+    duration(text)
+    return text
+
+
+def _seconds(given: Any, origins: Any) -> float | None:
+    """--save-before as it was given, or as a text of the settings."""
+    try:
+        return duration(given) if isinstance(given, str) else given
+    except argparse.ArgumentTypeError as error:
+        raise UserError(f"{origins.get('save_before')}: save_before: {error}") from None
 
 
 def main(argv: list[str]) -> int:
@@ -161,8 +181,7 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     given = {**known.values, **{name: value for name, value in vars(options).items() if value is not None}}
     nodes = given.get("nodes")
     if nodes:
-        node_range(nodes)
-    lead_s = given.get("save_before")
+        node_range(nodes, "" if options.nodes else known.origins["nodes"])
     command = hpckit_command(command)
     inputs = expand(options.each) if options.each else []
     check_placeholders(command, bool(inputs))
@@ -172,8 +191,8 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
     command, checkpoint = with_checkpoint(command, folder, stamp, bool(inputs), given.get("checkpoint_every"))
     start = mpi.choose(given.get("launcher", "auto"), given.get("mpi", ""))
-    if options.survive and start.launcher == "srun":
-        raise UsageError("--survive needs mpirun: leave out --launcher srun and --mpi", PROG)
+    if (options.survive or options.stall) and start.launcher == "srun":
+        raise UsageError("--survive and --stall need mpirun: leave out --launcher srun and --mpi", PROG)
     names = ("job_name", *(name for name in settings.SLURM_OPTIONS if name != "job_name"))
     sbatch = {name.replace("_", "-"): str(given[name]) for name in names if given.get(name)}
     sbatch = {"job-name": default_name(command), **sbatch}
@@ -183,9 +202,10 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     request = Request(
         command=command, options=sbatch, extra=[*given.get("sbatch", []), *extra], launcher=start.launcher,
         pmi=start.pmi,
-        run_options=["--survive"] if options.survive else [], restarts=given.get("restarts", RESTARTS),
+        run_options=run_options(options),
+        restarts=given.get("restarts", RESTARTS),
         requeue=given.get("requeue", True), chain=options.chain or 1,
-        save_before_s=save_before(sbatch.get("time"), duration(lead_s) if isinstance(lead_s, str) else lead_s),
+        save_before_s=save_before(sbatch.get("time"), _seconds(given.get("save_before"), known.origins)),
         modules=given.get("modules", []),
         environment=os.path.abspath(os.path.expanduser(environment)) if environment else "",
         setup=given.get("setup", []), inputs=len(inputs), at_once=options.at_once or 0,
@@ -196,6 +216,11 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     if inputs and request.chain > 1:
         raise UsageError("--chain and --each do not go together: a task of an array has no successor", PROG)
     return finish(request, options, inputs, given.get("stage_env", False), stamp)
+
+
+def run_options(options: Any) -> list[str]:
+    """What `hpckit run` gets inside the job."""
+    return [*(["--survive"] if options.survive else []), *(["--stall", options.stall] if options.stall else [])]
 
 
 def finish(request: Request, options: Any, inputs: list[str], stage_env: bool, stamp: str) -> Request:

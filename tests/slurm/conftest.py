@@ -90,11 +90,11 @@ class Cluster:
 
 @pytest.fixture(scope="session")
 def bed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
-    """Six nodes of four CPUs."""
+    """Six nodes of six CPUs."""
     reason = missing()
     if reason:
         pytest.skip(reason)
-    with Testbed(tmp_path_factory.mktemp("bed"), nodes=6) as started:
+    with Testbed(tmp_path_factory.mktemp("bed"), nodes=6, cpus=6) as started:
         yield started
 
 
@@ -143,4 +143,8 @@ def long_jobs(cluster: Cluster, answer: bytes) -> dict[str, str]:
     for name, options in {"query": ["-N", "2"], "shrunk": ["-N", "2", "--restarts", "0"]}.items():
         query = ["query", SQL, "--split-size", "64KiB", "--output", f"{name}.csv"]
         cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(2.0))
+    query[1], query[-1] = SQL.replace("bgl.log", "{input}"), "array-{stem}.csv"
+    cluster.jobs["array"] = cluster.submit("-n", "2", *limit, "--each", "bgl.log", "--", *query, **slow(2.0))
+    query[1], query[-1] = SQL, "progress.csv"
+    cluster.jobs["progress"] = cluster.submit("-n", "1", "-t", "9", "--exclude", SAFE, "--", *query, **slow(9.0))
     return cluster.jobs

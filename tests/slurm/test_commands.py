@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SQL, Cluster, slow
+from conftest import SQL, Cluster
 
 SLEEP = ["python", "-c", "import time; time.sleep(60)"]
 
@@ -142,16 +142,6 @@ def test_logs_follow_until_the_end(cluster: Cluster) -> None:
     assert done.stdout.splitlines()[-3:] == ["line 0", "line 1", "line 2"]
 
 
-def test_progress_is_shown(cluster: Cluster, log: Path) -> None:
-    job = cluster.submit(
-        "-N", "2", "-t", "10", "--exclude", "n1,n2,n3", "--",
-        "query", SQL, "--split-size", "64KiB", "--output", "progress.csv", **slow(2.5),
-    )  # fmt: skip
-    cluster.until("a line of progress", lambda: "%" in cluster.status(job).get("progress", ""), 100)
-    assert "left" in cluster.status(job)["progress"]
-    cluster.hpckit("cancel", job)
-
-
 def test_skew_is_shown(cluster: Cluster) -> None:
     code = (
         "import os, time\nend = time.time() + 20\nbusy = os.environ['SLURMD_NODENAME'] == 'n5'\n"
@@ -243,3 +233,11 @@ def test_the_environment_is_unpacked_on_each_node(cluster: Cluster, answer: byte
     text = Path(done["log"]).read_text()
     assert text.count(f"runs in /tmp/hpckit-env-{job}") == 2, text
     assert not Path(f"/tmp/hpckit-env-{job}").exists()
+
+
+def test_scripts_to_copy_are_accepted(cluster: Cluster) -> None:
+    scripts = sorted((Path(__file__).parent.parent.parent / "slurm").glob("*.sbatch"))
+    assert len(scripts) >= 5
+    for script in scripts:  # on nodes of six CPUs
+        done = cluster.bed.run("sbatch", "--test-only", "--ntasks-per-node=2", "--nodes=1-2", str(script))
+        assert done.returncode == 0 and "to start at" in done.stderr, f"{script}: {done.stderr}"

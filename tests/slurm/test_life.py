@@ -19,38 +19,33 @@ def events(cluster: Cluster, name: str, job: str) -> str:
     return (cluster.folder / name / f"{job}.events").read_text()
 
 
-def test_the_node_of_the_script_is_lost(cluster: Cluster) -> None:
-    output = cluster.folder / "first.txt"
-    job = cluster.submit(
-        "-N", "2", "-t", "5", "--exclude", "n1,n2,n3", "--folder", cluster.folder / "first", "--",
-        "python", SAVER, output, cluster.folder / "first.state", "40", "0.2",
-    )  # fmt: skip
-    state = cluster.folder / "first.state"
-    cluster.until("work", lambda: len(list(state.glob("*.json"))) == 2)
-    lost = cluster.bed.run("scontrol", "show", "job", job).stdout.partition("BatchHost=")[2].split()[0]
-    cluster.bed.kill_node(lost)
-    try:
-        cluster.until("a second life", lambda: '"life": 1' in events(cluster, "first", job))
-        done = cluster.wait(job, "COMPLETED")
-        assert output.read_text() == expected(40)
-        assert "node lost" in done["restarts"]
-    finally:
-        cluster.bed.return_node(lost)
-
-
-def test_a_query_loses_a_node(cluster: Cluster, answer: bytes) -> None:
-    job = cluster.submit(
+def test_a_node_is_lost(cluster: Cluster, answer: bytes) -> None:
+    """One node for two jobs: the last one of a query, and the one on which the script of the other job runs."""
+    query = cluster.submit(
         "-N", "2", "-t", "5", "--exclude", "n1,n2,n3", "--checkpoint-every", "1s", "--",
         "query", SQL, "--split-size", "64KiB", "--output", "lossy.csv", **slow(0.4),
     )  # fmt: skip
-    cluster.until("something saved", lambda: " ago, " in cluster.status(job).get("saved", ""))
-    lost = "n" + cluster.status(job)["nodes"].strip("n[]").replace("-", ",").split(",")[-1]
+    output = cluster.folder / "first.txt"
+    saver = cluster.submit(
+        "-N", "1", "-n", "2", "-t", "5", "--exclude", "n1,n2,n3,n4", "--folder", cluster.folder / "first", "--",
+        "python", SAVER, output, cluster.folder / "first.state", "80", "0.2",
+    )  # fmt: skip
+    cluster.until("something saved by the query", lambda: " ago, " in cluster.status(query).get("saved", ""))
+    state = cluster.folder / "first.state"
+    cluster.until("something saved by the program", lambda: len(list(state.glob("*.json"))) == 2)
+    lost = cluster.status(saver)["nodes"]
+    assert cluster.status(query)["nodes"] == "n[4-5]" and lost == "n5"
     cluster.bed.kill_node(lost)
     try:
-        cluster.until("a second life", lambda: '"life": 1' in events(cluster, "lossy.csv.job", job))
-        done = cluster.wait(job, "COMPLETED")
+        for name, job in (("lossy.csv.job", query), ("first", saver)):
+            cluster.until("a second life", lambda n=name, j=job: '"life": 1' in events(cluster, n, j))
+            done = cluster.wait(job, "COMPLETED")
+            assert lost not in done["nodes"]
+            assert done["restarts"].startswith("1 of at most 20")
         assert (cluster.folder / "lossy.csv").read_bytes() == answer
-        assert "pieces of the input are done" in Path(done["log"]).read_text()
+        assert "pieces of the input are done" in (cluster.folder / f"lossy.csv.job/{query}.log").read_text()
+        assert output.read_text() == expected(80)
+        assert "node lost" in cluster.status(saver)["restarts"]
     finally:
         cluster.bed.return_node(lost)
 
@@ -111,3 +106,16 @@ def test_restarts_are_capped_and_resume_goes_on(cluster: Cluster, long_jobs: dic
     done = cluster.wait(resumed.stdout.strip(), "COMPLETED")
     assert done["node_count"] == "3"
     assert (cluster.folder / "capped.txt").read_text() == expected(UNITS)
+
+
+def test_a_task_of_an_array_survives_the_time_limit(cluster: Cluster, long_jobs: dict[str, str], answer: bytes) -> None:
+    (done,) = cluster.wait(long_jobs["array"], "COMPLETED")
+    assert (cluster.folder / "array-bgl.csv").read_bytes() == answer
+    assert "1: work saved" in done["restarts"]
+
+
+def test_progress_was_shown(cluster: Cluster, long_jobs: dict[str, str]) -> None:
+    job = long_jobs["progress"]
+    cluster.until("a line of progress", lambda: "%" in cluster.status(job).get("progress", ""), 100)
+    assert "left" in cluster.status(job)["progress"]
+    cluster.hpckit("cancel", job)
