@@ -46,7 +46,8 @@ def unique(
         result.append(found[1])
     if return_inverse:
         inverse = searchsorted(found[0], flat.with_local(_plain(flat.local)))
-        result.append(x.with_local(inverse.local.reshape(x.local.shape)))
+        last = max(0, len(found[0]) - 1)  # complex NaNs differ, and some lie behind the one that stands for all
+        result.append(x.with_local(np.minimum(inverse.local, last).reshape(x.local.shape)))
     if return_counts:
         result.append(found[2])
     return tuple(result) if len(result) > 1 else result[0]
@@ -77,10 +78,14 @@ def _changes(ordered: np.ndarray) -> np.ndarray:
     """True where a sorted array goes on to another value."""
     new = np.ones(len(ordered), bool)
     new[1:] = ordered[1:] != ordered[:-1]
-    if ordered.dtype.kind in "fcmM":
-        missing = np.isnan(ordered)
-        new[1:] &= ~(missing[1:] & missing[:-1])
+    missing = _missing(ordered)
+    new[1:] &= ~(missing[1:] & missing[:-1])
     return new
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    """True where a value is NaN or NaT."""
+    return np.isnan(values) if values.dtype.kind in "fcmM" else np.zeros(len(values), bool)
 
 
 def _exchanged(
@@ -89,7 +94,9 @@ def _exchanged(
     """Each distinct value on one rank, ascending over the ranks, its counts added up. Collective."""
     context = x.context
     splitters = _splitters(x, values)
-    edges = np.searchsorted(values, splitters)
+    # NaNs are one value, even if complex ones differ: all go to the last rank
+    edges = np.searchsorted(values[~_missing(values)], splitters[~_missing(splitters)])
+    edges = np.concatenate([edges, np.full(len(splitters) - len(edges), np.count_nonzero(~_missing(values)))])
     sent = np.diff(np.concatenate([[0], edges, [len(values)]]))
     values, _ = send_rows(context, values, sent)
     facts, _ = send_rows(context, np.column_stack([counts, first]).astype(np.int64), sent)

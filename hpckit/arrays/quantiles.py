@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BINS_LOG2 = 16
 SMALL = 1 << 12  # values, over all ranks, that are gathered and sorted without looking for candidates
 FEW = 1 << 16  # candidates, over all ranks, that are gathered and sorted
+BETWEEN = ("linear", "midpoint")  # values
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
@@ -48,7 +49,11 @@ def quantile(x: DistArray, q: Any, axis: Any = None, method: str = "linear", kee
     for g in range(groups.groups):
         values = groups.block[:, g] if groups.by_column else groups.block[g]
         columns.append(_of_column(x.context, np.ascontiguousarray(values), kind, groups.count, q, shares, method))
-    found = np.array(columns).reshape(groups.groups, shares.size).T.reshape((*shares.shape, *groups.shape))
+    found = (
+        np.array(columns, None if columns else _dtype(x, q, method))
+        .reshape(groups.groups, shares.size)
+        .T.reshape((*shares.shape, *groups.shape))
+    )
     return found if found.ndim else found[()]
 
 
@@ -78,11 +83,16 @@ def _local(x: DistArray, groups: Groups, q: Any, axis: Any, method: str, keepdim
         raise UserError("quantile: several q along an axis behind the first; ask for one at a time")
     with x.context.agreed("computing quantiles"):
         if not len(x.local):
-            empty = np.quantile(np.zeros(1, x.dtype), q, method=method).dtype  # type: ignore[call-overload]
-            return groups.result(np.empty(0, empty))
+            return groups.result(np.empty(0, _dtype(x, q, method)))
         # NumPy lets differences of integers overflow
-        local = x.local.astype(np.int64) if x.dtype.kind == "i" and x.dtype.itemsize < 8 else x.local
+        differs = method in BETWEEN and x.dtype.kind == "i" and x.dtype.itemsize < 8
+        local = x.local.astype(np.int64) if differs else x.local
         return groups.result(called("quantile", np.quantile, local, q, axis=axis, method=method, keepdims=keepdims))
+
+
+def _dtype(x: DistArray, q: Any, method: str) -> np.dtype:
+    """That of a quantile. Local."""
+    return np.quantile(np.zeros(1, x.dtype), q, method=method).dtype  # type: ignore[call-overload]
 
 
 def _of_column(

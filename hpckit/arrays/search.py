@@ -42,7 +42,7 @@ def searchsorted(a: Any, v: Any, side: str = "left") -> Any:
 def _check_sorted(a: DistArray) -> None:
     """UserError where the ends of the blocks show that `a` is not sorted. Collective; NaNs are last."""
     ends = all_rows(a.context, a.local[[0, -1]] if len(a.local) else a.local[:0])
-    if ends.dtype.kind == "f":
+    if ends.dtype.kind in "fc":
         ends = ends[~np.isnan(ends)]
     later = np.flatnonzero(ends[1:] < ends[:-1])
     if len(later):

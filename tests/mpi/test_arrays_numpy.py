@@ -173,6 +173,28 @@ def test_unique_balances_whatever_a_rank_has(context) -> None:
     assert max(np.diff(found.starts)) - min(np.diff(found.starts)) <= 1
 
 
+def test_unique_of_complex_numbers_with_nans_that_differ(context) -> None:
+    nan, inf = np.nan, np.inf
+    values = [complex(nan, -inf), complex(inf, 1), complex(1, nan), 1 + 2j, complex(nan, 0), complex(nan, nan), 0j, -0j]
+    values = np.tile(np.array(values, np.complex128), 3)
+    for how in ("even", "uneven", "last"):
+        found = hk.arrays.unique(spread(context, values, how), True, True, True)
+        for mine, theirs in zip(found, np.unique(values, True, True, True), strict=True):
+            assert np.array_equal(mine.gather(), theirs, equal_nan=theirs.dtype.kind == "c")
+
+
+@pytest.mark.parametrize("method", ["linear", "lower", "higher", "midpoint", "nearest"])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("shape", [(6, 3), (6, 0)])
+def test_dtypes_of_quantiles(context, method: str, axis: int, shape: tuple[int, int]) -> None:
+    values = np.random.default_rng(3).integers(-50, 50, shape).astype(np.int16)
+    if not shape[axis]:
+        pytest.skip("no values")
+    found = cases.whole(hk.arrays.quantile(spread(context, values, "uneven"), 0.3, axis=axis, method=method))
+    expected = np.quantile(values, 0.3, axis=axis, method=method)
+    assert found.dtype == expected.dtype and np.array_equal(found, expected)
+
+
 def test_extremes_have_one_answer(context, record) -> None:
     zeros = np.array([0.0, -0.0, 0.0, -0.0, 0.0])
     nans = np.array([1.0, -np.nan, 3.0, np.nan])
