@@ -32,6 +32,7 @@ from hpckit.frozen import frozen
 from hpckit.spmd.failpoints import fail_point
 
 PIECE_BYTES = 1 << 20  # hashed and written, or read and hashed, at a time: it stays in the processor's cache
+BEGIN_SYNC_BYTES = 8 << 20  # the disk works on what is written, in shares of this size, while the rest is hashed
 FORMAT = "hpckit checkpoint"
 
 
@@ -170,10 +171,16 @@ def _write_hashed(fd: int, pieces: Iterator[memoryview]) -> tuple[int, str]:
     import xxhash
 
     digest, size, small = xxhash.xxh3_128(), 0, bytearray()
+    written = begun = 0
 
     def put(data: memoryview) -> None:
+        nonlocal written, begun
         digest.update(data)
         files.write(fd, data)
+        written += len(data)
+        if written - begun >= BEGIN_SYNC_BYTES:
+            files.begin_sync(fd, begun, written - begun)
+            begun = written
 
     for piece in pieces:
         size += len(piece)

@@ -38,6 +38,15 @@ def write(fd: int, data: memoryview) -> None:
         done += written
 
 
+def begin_sync(fd: int, start: int, size: int) -> None:
+    """Have the system begin to bring these bytes to disk, while more are written. A hint.
+
+    Linux starts to write dirty pages that are said not to be needed, and keeps them until that is done.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.posix_fadvise(fd, start, size, os.POSIX_FADV_DONTNEED)
+
+
 def sync(fd: int) -> None:
     """The file's content is on disk when this returns."""
     os.fsync(fd)

@@ -59,6 +59,12 @@ class Lineage:
                     self.included |= self._contained(name)
             return covers, tuple(sorted(self.included))
 
+    def contained_in(self, units: frozenset[int]) -> set[str]:
+        """Writers whose parts are contained in this rank's own, or in a state of these units. Local."""
+        with self._lock:
+            given = [name for name, outcome in self._given.items() if units.issuperset(outcome.covers)]
+            return self.included.union(*(self._contained(name) for name in given))
+
     def _contained(self, name: str) -> set[str]:
         """The writer of a part and all that this part contains."""
         given = self._given.get(name)

@@ -156,7 +156,8 @@ class Store:
 
     def _holding(self, ctx: Context, held: Iterable[int] | None) -> tuple[set[int], set[str]]:
         """(units in the memory of any rank, writers that these ranks are or contain). Collective."""
-        mine = (sorted(held or ()), [self.writer, *self._lineage.included])
+        units = frozenset(held or ())
+        mine = (sorted(units), [self.writer, *self._lineage.contained_in(units)])
         everyone = ctx.allgather(mine)
         return {unit for units, _ in everyone for unit in units}, {w for _, writers in everyone for w in writers}
 
