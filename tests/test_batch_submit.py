@@ -98,6 +98,17 @@ def test_the_script_of_a_query(slurm: FakeSlurm) -> None:
     assert record.file("sbatch").read_text() == text
 
 
+def test_ranks_are_spread_over_the_nodes(slurm: FakeSlurm) -> None:
+    """Without a number for each node, mpirun would fill the first of nodes that are exclusive."""
+    assert "--ntasks-per-node=1" in directives(submitted(slurm, "-N", "3", "--exclusive", "--", "true"))
+    assert not any("per-node" in line for line in directives(submitted(slurm, "-n", "3", "--", "true")))
+    slurm.answer("scontrol", stdout=f"JobId=4711 UserId={records.user()}(0) JobState=FAILED \n")
+    for words, wanted in ((["-N", "2"], {"--nodes=2", "--ntasks-per-node=1"}), (["-n", "5"], {"--ntasks=5"})):
+        assert resume.main(["4711", *words]) == 0
+        lines = directives(slurm.calls("sbatch")[-1][1])
+        assert {line for line in lines if line.startswith(("--n", "-n"))} == wanted
+
+
 def test_user_given_checkpoint_stays(slurm: FakeSlurm) -> None:
     text = submitted(slurm, "--checkpoint-every", "5m", "--", "query", "SELECT 1", "--checkpoint", "ck")
     assert text.count("--checkpoint") == 1

@@ -78,6 +78,13 @@ def node_range(text: str, origin: str = "") -> tuple[int, int]:
     return least, most
 
 
+def with_ranks(options: dict[str, str]) -> dict[str, str]:
+    """sbatch options that say how many ranks: without a word one on each node, and not all of them on the first."""
+    if "ntasks" in options or "ntasks-per-node" in options:
+        return options
+    return {**options, "ntasks-per-node": "1"}
+
+
 def save_before(time: str | None, asked_s: float | None) -> int:
     """Seconds before the time limit at which ranks are told to save. Raises UserError.
 

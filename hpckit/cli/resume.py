@@ -9,7 +9,7 @@ from typing import Any
 
 from hpckit.batch import jobstate, records, settings, submission
 from hpckit.batch.records import Record
-from hpckit.batch.request import RANGE_HELP, Request, node_range, save_before
+from hpckit.batch.request import RANGE_HELP, Request, node_range, save_before, with_ranks
 from hpckit.cli import submit
 from hpckit.cli.options import Parser
 from hpckit.errors import UserError
@@ -96,7 +96,7 @@ def changed(record: Record, options: Any) -> Request:
     if "nodes" in asked:
         node_range(asked["nodes"])
     kept = {name: value for name, value in request.options.items() if not _superseded(name, asked)}
-    sbatch = {**kept, **asked}
+    sbatch = with_ranks({**kept, **asked})
     lead_s = save_before(sbatch.get("time"), None) if "time" in asked else request.save_before_s
     restarts = request.restarts if options.restarts is None else options.restarts
     return replace(request, options=sbatch, save_before_s=lead_s, restarts=restarts, tasks=_unfinished(record))
@@ -104,7 +104,9 @@ def changed(record: Record, options: Any) -> Request:
 
 def _superseded(name: str, asked: dict[str, str]) -> bool:
     """Ranks in all, from before, do not bind a job that is told its nodes anew, and the other way round."""
-    return (name == "ntasks" and "nodes" in asked) or (name == "nodes" and "ntasks" in asked)
+    if "ntasks" in asked:
+        return name in ("nodes", "ntasks-per-node")
+    return name == "ntasks" and "nodes" in asked
 
 
 def _unfinished(record: Record) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hpckit.batch import folders, mpi, records, settings, slurm, submission
-from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before
+from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before, with_ranks
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, duration, positive
 from hpckit.errors import InputError, UserError
@@ -196,6 +196,7 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     names = ("job_name", *(name for name in settings.SLURM_OPTIONS if name != "job_name"))
     sbatch = {name.replace("_", "-"): str(given[name]) for name in names if given.get(name)}
     sbatch = {"job-name": default_name(command), **sbatch}
+    sbatch = with_ranks(sbatch)
     if given.get("exclusive"):
         sbatch["exclusive"] = ""
     environment = given.get("venv") or prefix()
