@@ -23,7 +23,7 @@ from hpckit.spmd.pulse import ENDED, STARTING, Slot, cpu_ticks, read_slots, star
 from hpckit.spmd.telling import tell
 
 STEP_S = 0.25
-PAUSE_S = 5.0  # a step that comes so late was itself stopped: what stood still meanwhile is not to blame
+STEP_MAX_S = 1.0  # a step that comes later was itself stopped, and what stood still meanwhile is not to blame for more
 TELL_S = 1.0
 START_S = 3.0  # so long after a death a rank may still be starting, if it does not need the dead for it
 EMPTY_S = 10.0  # so long without any live rank, a guard of its own ends
@@ -34,7 +34,9 @@ class Guard:
 
     def __init__(self, mapped: mmap.mmap, heartbeat_s: float, tell: Callable[[dict[str, Any]], object]) -> None:
         self._map, self._heartbeat_s, self._tell = mapped, heartbeat_s, tell
-        self._moved: dict[int, tuple[tuple[int, int, int], float]] = {}  # rank: (process, beats, ticks), since when
+        self._moved: dict[
+            int, tuple[tuple[int, int, int], float]
+        ] = {}  # rank: (process, beats, ticks), still for so long
         self._starting = False  # whether any rank is
         self._dead: dict[int, float] = {}  # rank: since when
         self._early = False  # whether it has been told that a rank died too early
@@ -42,19 +44,18 @@ class Guard:
 
     def step(self, now_s: float) -> bool:
         """Look once; False once no rank has been alive for long."""
-        if now_s - self._last_s > PAUSE_S:
-            self._moved.clear()
+        step_s = min(now_s - self._last_s, STEP_MAX_S)
         self._last_s = now_s
         slots = read_slots(self._map)
         self._starting = any(slot.state == STARTING and _lives(slot) for slot in slots.values())
         for rank, slot in slots.items():
-            self._look_at(rank, slot, now_s)
+            self._look_at(rank, slot, now_s, step_s)
         if now_s - self._told_s >= TELL_S:
             self._told_s = now_s
             self._tell({"node": socket.gethostname(), "beats": sum(slot.beats for slot in slots.values())})
         return now_s - self._alive_s < EMPTY_S
 
-    def _look_at(self, rank: int, slot: Slot, now_s: float) -> None:
+    def _look_at(self, rank: int, slot: Slot, now_s: float, step_s: float) -> None:
         ticks = cpu_ticks(slot.pid)
         if ticks is None or start_ticks(slot.pid) != slot.start_ticks:  # gone, or another process under its number
             if slot.state != ENDED:
@@ -64,9 +65,10 @@ class Guard:
         self._alive_s = now_s
         pulse = (slot.pid, slot.beats, ticks)
         if rank not in self._moved or self._moved[rank][0] != pulse:
-            self._moved[rank] = (pulse, now_s)
+            self._moved[rank] = (pulse, 0.0)
             return
-        still_s = now_s - self._moved[rank][1]
+        still_s = self._moved[rank][1] + step_s
+        self._moved[rank] = (pulse, still_s)
         if self._heartbeat_s and still_s > self._heartbeat_s and slot.state != ENDED:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(slot.pid, signal.SIGKILL)
