@@ -23,7 +23,7 @@ CLUSTERS = 5
 @pytest.fixture(scope="module")
 def points(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rng = np.random.default_rng(3)
-    blobs = [centre + rng.normal(size=(4000, 3)) * 2 for centre in rng.normal(size=(CLUSTERS, 3)) * 6]
+    blobs = [centre + rng.normal(size=(800, 3)) * 2 for centre in rng.normal(size=(CLUSTERS, 3)) * 6]
     path = tmp_path_factory.mktemp("kmeans") / "points.npy"
     np.save(path, rng.permutation(np.concatenate(blobs)))
     return path
