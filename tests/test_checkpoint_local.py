@@ -123,6 +123,23 @@ def test_background_passes_over_what_is_outdated() -> None:
     background.wait()
 
 
+def test_a_full_local_disk_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "ck", JOB, local=tmp_path / "node0")
+    run(1, store.restore)
+    store.commit(Part(covers=[1]))
+    real = files.create
+
+    def create(path: str) -> int:
+        if "node0" in path:
+            raise OSError(28, "No space left on device")
+        return real(path)
+
+    monkeypatch.setattr(files, "create", create)
+    store.commit(Part(covers=[1, 2]))
+    assert [names.parse(name).generation for name in parts_in(tmp_path / "ck")] == [1, 2]
+    assert len(parts_in(tmp_path / "node0")) == 1 and covered(tmp_path, 1) == {1, 2}
+
+
 def test_the_local_folder_may_be_unwritable_and_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: str) -> None:
         raise OSError(13, "Permission denied") if "node" in path else None

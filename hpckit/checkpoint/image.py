@@ -17,6 +17,7 @@ import numpy as np
 
 ALIGNMENT = 64  # of datasets, so that what is read can be used where it lies
 ALIGNED_FROM_BYTES = 512
+WORD_BYTES = 8  # what compiled code counts on
 CHUNK_BYTES = 1 << 20  # of compressed datasets
 
 
@@ -184,7 +185,10 @@ class Reader:
         if place is None or 0 in shape:
             return np.asarray(dataset[()])
         size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        return self._data[place : place + size].view(dtype).reshape(shape)
+        data = self._data[place : place + size]
+        if place % WORD_BYTES:  # small ones are not aligned in the file
+            data = data.copy()
+        return data.view(dtype).reshape(shape)
 
 
 def _raw(array: np.ndarray) -> np.ndarray:

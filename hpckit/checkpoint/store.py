@@ -183,12 +183,14 @@ class Store:
 
     def _write(self, entry: Entry, part: Part, included: tuple[str, ...]) -> Entry:
         """Write a part where it goes first; OSError."""
-        if self._local is None:
-            entry = content.write(self.path, entry, part, self._compression)
-            self._lineage.landed(entry, included)
-            return entry
-        entry = content.write(self._local, entry, part, self._compression)
-        self._background.put((entry, included))
+        if self._local is not None:
+            with suppress(OSError):  # the local level is for speed: without it the part goes to the shared folder
+                done = content.write(self._local, entry, part, self._compression)
+                self._background.put((done, included))
+                return done
+            self._background.wait()
+        entry = content.write(self.path, entry, part, self._compression)
+        self._lineage.landed(entry, included)
         return entry
 
     def _flush_one(self, item: tuple[Entry, tuple[str, ...]]) -> None:
