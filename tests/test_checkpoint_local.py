@@ -94,6 +94,22 @@ def test_a_flush_that_fails_is_told_at_the_next_commit(tmp_path: Path, monkeypat
     assert covered(tmp_path, 1) == {1, 2}
 
 
+def test_a_copy_that_went_bad_on_the_node_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "ck", JOB, local=tmp_path / "node0")
+    run(1, store.restore)
+    real = content.copy
+
+    def spoil(source: str, folder: str, entry: names.Entry) -> None:
+        (Path(source) / entry.name).write_bytes(b"spoiled")
+        real(source, folder, entry)
+
+    monkeypatch.setattr(content, "copy", spoil)
+    store.commit(Part(covers=[1]))
+    with pytest.raises(OutputError, match=r"the copy in .*node0 is 7 bytes long"):
+        store.flush()
+    assert parts_in(tmp_path / "ck") == [] and covered(tmp_path, 1) == frozenset()
+
+
 def test_finish_leaves_nothing_on_the_nodes(tmp_path: Path) -> None:
     three = stores(tmp_path, 3)
     run(3, lambda ctx: three[ctx.rank].restore(ctx))

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpckit.checkpoint import identity, signals, values
-from hpckit.checkpoint.content import Part
 from hpckit.checkpoint.store import Store
 from hpckit.errors import Interrupted, UserError
 from hpckit.spmd import world
@@ -111,8 +110,7 @@ class Checkpoint:
             return False
         if not self._is_open:
             self.restore()
-        packed = values.pack(self._ctx, state)
-        self._store.commit_phase(self._ctx, PHASE, packed if packed is not None else Part())
+        self._store.commit_phase(self._ctx, PHASE, values.pack(self._ctx, state))
         self._saved_s = time.monotonic()
         if stop:
             raise self._interrupted()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hpckit.checkpoint import content, files, folder, identity, phases
 from hpckit.checkpoint import local as local_level
 from hpckit.checkpoint.choice import Choice
-from hpckit.checkpoint.content import Part
+from hpckit.checkpoint.content import DamagedError, Part
 from hpckit.checkpoint.lineage import Lineage
 from hpckit.checkpoint.local import Background
 from hpckit.checkpoint.names import Entry
@@ -197,7 +198,10 @@ class Store:
         """Copy a part from the local folder to the shared one; older ones of this rank go from the local folder."""
         entry, included = item
         assert self._local is not None
-        content.copy(self._local, self.path, entry)
+        try:
+            content.copy(self._local, self.path, entry)
+        except DamagedError as error:
+            raise OSError(errno.EIO, f"the copy in {self._local} {error}") from error
         self._lineage.landed(entry, included)
         for other in local_level.entries(self._local, self.identity):
             if other.writer == entry.writer and other.generation < entry.generation:
