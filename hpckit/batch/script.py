@@ -27,6 +27,10 @@ LIFE_CHAIN = """\
 # status 75. The next job of the chain, which is in the queue already, goes on from what was saved. When the work is
 # finished, or was found to be a mistake, the rest of the chain ends at once without doing anything."""
 
+LIFE_ONCE = """\
+# {lead} s before the time limit Slurm signals this shell, which tells the ranks to save their work and to end with
+# status 75. `hpckit resume` goes on from there."""
+
 START = """\
 files={folder}
 name=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}
@@ -139,7 +143,7 @@ def write(request: Request, chain: str = "") -> str:
     """The script of `request`; `chain` is the number of its first job for the later ones of a chain."""
     lead, restarts = request.save_before_s, request.restarts if request.requeue else 0
     is_chain, is_srun = request.chain > 1, request.launcher == "srun"
-    life = (LIFE_CHAIN if is_chain else LIFE_REQUEUE).format(lead=lead, restarts=restarts)
+    life = (LIFE_CHAIN if is_chain else LIFE_REQUEUE if restarts else LIFE_ONCE).format(lead=lead, restarts=restarts)
     parts = [
         ("#!/bin/bash -l\n" if request.modules else "#!/bin/bash\n")  # a login shell knows `module`
         + "".join(f"#SBATCH {line}\n" for line in directives(request)),

@@ -30,6 +30,7 @@ KINDS: dict[str, type] = {
     "save_before": str,
     "checkpoint_every": str,
     "stage_env": bool,
+    "stage_folder": str,
     "modules": list,
     "venv": str,
     "setup": list,

@@ -6,6 +6,7 @@ them on one parallel file system keep its metadata servers busy for minutes. Rea
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shlex
@@ -34,22 +35,28 @@ def unpacking(packed: str, prefix: str) -> str:
     return UNPACK.format(packed=shlex.quote(packed), prefix=shlex.quote(prefix))
 
 
-def pack(prefix: str, folder: Path) -> Path:
-    """One tar file of the environment `prefix` in `folder`; made anew only when the environment has changed.
+def place(prefix: str, folder: str | None) -> Path:
+    """The packed file of the environment `prefix` as it is now, in `folder` (default: ~/.cache/hpckit).
 
-    Raises UserError where there is no environment of one's own, OutputError where it cannot be written.
+    Raises UserError where there is no environment of one's own.
     """
     if not prefix:
         raise UserError(
             "--stage-env packs a virtual or conda environment; hpckit runs in none: python -m venv makes one"
         )
-    packed = folder / f"hpckit-env-{_state(Path(prefix))}.tar"
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hpckit"
+    return Path(os.path.expanduser(folder) if folder else default).absolute() / f"env-{_state(Path(prefix))}.tar"
+
+
+def pack(prefix: str, packed: Path) -> None:
+    """Write the file, unless an earlier job of this state of the environment has. Raises OutputError."""
+    folder = packed.parent
     if packed.is_file():
-        return packed
-    folder.mkdir(parents=True, exist_ok=True)
+        return
     part = packed.with_name(f"{packed.name}.{os.getpid()}.part")
     command = ["tar", "-cf", str(part), "--exclude=__pycache__/*.pyc.*", "-C", prefix, "."]
     try:
+        folder.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PACK_TIMEOUT_S)
         if done.returncode > 1:  # 1: a file changed while it was read
             raise OutputError(f"{prefix} cannot be packed into {folder}: {done.stderr.strip()}")
@@ -57,8 +64,8 @@ def pack(prefix: str, folder: Path) -> Path:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise OutputError(f"{prefix} cannot be packed into {folder}: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
-    return packed
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _state(prefix: Path) -> str:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import glob
 import os
 import shlex
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,20 @@ from hpckit.batch import folders, mpi, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before, with_ranks
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, duration, positive
-from hpckit.errors import InputError, UserError
+from hpckit.cli.submit_command import (
+    PROG,
+    SPECIAL,
+    check_placeholders,
+    default_name,
+    expand,
+    hpckit_command,
+    merge_command,
+    option_of,
+    sort_output,
+    with_checkpoint,
+)
+from hpckit.errors import UserError
 
-PROG = "hpckit submit"
-ON_RANKS = ("query", "sort", "convert", "generate")  # commands that read data on many ranks
-SPECIAL = ("{input}", "{stem}", "{index}")
 REFUSED = {
     "-a": "--each", "--array": "--each", "-o": "--folder", "--output": "--folder", "-e": "--folder",
     "--error": "--folder", "--signal": "--save-before", "--wrap": "-- COMMAND", "--test-only": "--dry-run",
@@ -179,9 +186,7 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     """The request that options, settings and the command make, checked as far as that is possible before the queue."""
     known = settings.load()
     given = {**known.values, **{name: value for name, value in vars(options).items() if value is not None}}
-    nodes = given.get("nodes")
-    if nodes:
-        node_range(nodes, "" if options.nodes else known.origins["nodes"])
+    sbatch = resources(given, "" if options.nodes else known.origins.get("nodes", ""))
     command = hpckit_command(command)
     inputs = expand(options.each) if options.each else []
     check_placeholders(command, bool(inputs))
@@ -193,12 +198,7 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     start = mpi.choose(given.get("launcher", "auto"), given.get("mpi", ""))
     if (options.survive or options.stall) and start.launcher == "srun":
         raise UsageError("--survive and --stall need mpirun: leave out --launcher srun and --mpi", PROG)
-    names = ("job_name", *(name for name in settings.SLURM_OPTIONS if name != "job_name"))
-    sbatch = {name.replace("_", "-"): str(given[name]) for name in names if given.get(name)}
     sbatch = {"job-name": default_name(command), **sbatch}
-    sbatch = with_ranks(sbatch)
-    if given.get("exclusive"):
-        sbatch["exclusive"] = ""
     environment = given.get("venv") or prefix()
     request = Request(
         command=command, options=sbatch, extra=[*given.get("sbatch", []), *extra], launcher=start.launcher,
@@ -216,7 +216,15 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     )  # fmt: skip
     if inputs and request.chain > 1:
         raise UsageError("--chain and --each do not go together: a task of an array has no successor", PROG)
-    return finish(request, options, inputs, given.get("stage_env", False), stamp)
+    return finish(request, options, inputs, given)
+
+
+def resources(given: dict[str, Any], nodes_from: str) -> dict[str, str]:
+    """What sbatch is asked for: its long options without dashes, and their values."""
+    if given.get("nodes"):
+        node_range(given["nodes"], nodes_from)
+    sbatch = {name.replace("_", "-"): str(given[name]) for name in settings.SLURM_OPTIONS if given.get(name)}
+    return with_ranks(sbatch) | ({"exclusive": ""} if given.get("exclusive") else {})
 
 
 def run_options(options: Any) -> list[str]:
@@ -224,107 +232,21 @@ def run_options(options: Any) -> list[str]:
     return [*(["--survive"] if options.survive else []), *(["--stall", options.stall] if options.stall else [])]
 
 
-def finish(request: Request, options: Any, inputs: list[str], stage_env: bool, stamp: str) -> Request:
+def finish(request: Request, options: Any, inputs: list[str], given: dict[str, Any]) -> Request:
     """Write the files that the script will read; nothing for a dry run."""
-    from dataclasses import replace
+    if given.get("stage_env"):
+        from dataclasses import replace
 
-    if stage_env:
         from hpckit.batch import staging
 
-        shared = Path(request.folder) / "hpckit-env.tar"
-        packed = (
-            shared if options.dry_run else staging.pack(request.environment, records.links_folder().parent / "envs")
-        )
+        packed = staging.place(request.environment, given.get("stage_folder"))
+        if not options.dry_run:
+            staging.pack(request.environment, packed)
         request = replace(request, stage_env=str(packed))
     if inputs and not options.dry_run:
         Path(request.folder).mkdir(parents=True, exist_ok=True)
         records.replace(Path(request.inputs_file), "".join(f"{path}\n" for path in inputs))
     return request
-
-
-def hpckit_command(command: list[str]) -> list[str]:
-    """The command with "hpckit" before its own ones, their options checked. Raises UsageError."""
-    from hpckit.cli.main import COMMANDS
-
-    words = command[1:] if command[0] == "hpckit" else command
-    if not words:
-        raise UsageError("`hpckit` alone is no command to submit; say e.g. `-- query …`", PROG)
-    name = words[0]
-    if name in ON_RANKS:
-        from importlib import import_module
-
-        import_module(COMMANDS[name][0]).parser().parse_args(words[1:])
-        return ["hpckit", *words]
-    if name in COMMANDS or command[0] == "hpckit":
-        raise UsageError(f"`hpckit {name}` is not for a batch job; {', '.join(ON_RANKS)} are", PROG)
-    if Path(name).suffix == ".py":
-        raise UsageError(f"for a Python program say `python {name} …`", PROG)
-    return command
-
-
-def merge_command(options: Any, is_array: bool) -> list[str]:
-    """The words of --merge."""
-    if not options.merge:
-        return []
-    if not is_array:
-        raise UsageError("--merge is the last job of an array: it needs --each", PROG)
-    try:
-        return hpckit_command(shlex.split(options.merge))
-    except ValueError as error:
-        raise UsageError(f"--merge {options.merge!r}: {error}", PROG) from None
-
-
-def expand(patterns: Sequence[str]) -> list[str]:
-    """The files of --each, absolute, in natural order. Raises InputError."""
-    import re
-
-    found: list[str] = []
-    for pattern in patterns:
-        matches = [path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path)]
-        if not matches:
-            raise InputError(f"--each {pattern}: no such file; quote the pattern so that the shell leaves it alone")
-        found += matches
-    for path in found:
-        if any(c in path for c in "'\n"):
-            raise InputError(
-                f"--each: {path!r} has a quote or a line end in its name, which SQL text cannot carry; rename it"
-            )
-    unique = {os.path.abspath(path) for path in found}
-    return sorted(unique, key=lambda path: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)])
-
-
-def check_placeholders(command: list[str], is_array: bool) -> None:
-    """UsageError if inputs have no place in the command, or the outputs of all tasks would be one."""
-    text = "\0".join(command)
-    if is_array and not any(mark in text for mark in SPECIAL[:2]):
-        raise UsageError("--each: the command names no {input}; write it where each file belongs", PROG)
-    output = option_of(command, "-o", "--output") or sort_output(command)
-    if is_array and output and not any(mark in output for mark in SPECIAL):
-        raise UsageError(f"--each: all jobs would write {output}; put {{stem}} or {{index}} into its name", PROG)
-
-
-def option_of(command: list[str], *names: str) -> str | None:
-    """The value of an option in a command's words."""
-    for i, word in enumerate(command):
-        for name in names:
-            if word == name and i + 1 < len(command):
-                return command[i + 1]
-            if name.startswith("--") and word.startswith(f"{name}="):
-                return word.partition("=")[2]
-    return None
-
-
-def sort_output(command: list[str]) -> str | None:
-    """OUT of `sort` and `convert`, and PATH of `generate`: positional there."""
-    if command[0] != "hpckit" or command[1] not in ("sort", "convert", "generate"):
-        return None
-    from importlib import import_module
-
-    from hpckit.cli.main import COMMANDS
-
-    given = vars(import_module(COMMANDS[command[1]][0]).parser().parse_args(command[2:]))
-    value = next((given[name] for name in ("out", "output", "path", "paths") if given.get(name)), None)
-    return value[-1] if isinstance(value, list) else value
 
 
 def check_places(folder: Path, output: str | None, command: list[str], shared: list[str]) -> None:
@@ -334,36 +256,6 @@ def check_places(folder: Path, output: str | None, command: list[str], shared: l
     if output and not any(mark in output for mark in SPECIAL):
         folders.check_output(output, "--overwrite" in command or "--check" in command)
         folders.check_shared(Path(output).absolute(), "--output", shared)
-
-
-def with_checkpoint(
-    command: list[str], folder: Path, stamp: str, is_array: bool, every: str | None
-) -> tuple[list[str], str]:
-    """(command with a folder to save its work in, that folder); a command that saves nothing stays as it is."""
-    asked = option_of(command, "--checkpoint")
-    if asked or command[0] != "hpckit":
-        return command, str(Path(asked).absolute()) if asked else ""
-    from importlib import import_module
-
-    from hpckit.cli.main import COMMANDS
-
-    options = import_module(COMMANDS[command[1]][0]).parser()
-    known = {option for action in options._actions for option in action.option_strings}
-    if "--checkpoint" not in known:
-        return command, ""
-    checkpoint = f"{folder}/{stamp}.checkpoint" + ("/{index}" if is_array else "")
-    command = [*command, "--checkpoint", checkpoint]
-    if every and "--checkpoint-every" in known and not option_of(command, "--checkpoint-every"):
-        command += ["--checkpoint-every", every]
-    return command, checkpoint
-
-
-def default_name(command: list[str]) -> str:
-    """The name of the job: the command's, or the program's."""
-    if command[0] == "hpckit":
-        return command[1]
-    program = next((word for word in command if word.endswith(".py")), command[0])
-    return Path(program).stem
 
 
 def report(made: list[records.Record], parsable: bool) -> None:
