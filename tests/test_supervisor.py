@@ -14,7 +14,7 @@ from conftest import ROOT, run
 
 from hpckit.cli.run import parser
 from hpckit.errors import LaunchError, UserError
-from hpckit.spmd import failpoints, orphan, pulse, supervisor
+from hpckit.spmd import failpoints, hosts, orphan, pulse, supervisor
 from hpckit.spmd.attempt import Attempt
 from hpckit.spmd.chatter import RULE, Filter
 from hpckit.spmd.guard import Guard
@@ -111,6 +111,47 @@ def test_a_job_with_progress_goes_on_and_its_slots_are_removed(launcher: Launche
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
     assert supervise(launcher, 1, [sys.executable, "-c", WORKING], environ, care) == 0
     assert not list(Path("/dev/shm").glob(f"hpckit-pulse-*-{os.getpid()}-*"))
+
+
+ALLOCATION = {"SLURM_JOB_NODELIST": "n[1-4]", "SLURM_JOB_NUM_NODES": "4"}
+
+
+@pytest.mark.parametrize(
+    ("answer", "left", "gone"),
+    [
+        ("n1 allocated\nn2 mixed\nn3 allocated\nn4 idle\n", ["n1", "n2", "n3", "n4"], []),
+        ("n1 allocated\nn2 allocated*\nn3 down\nn4 completing\n", ["n1", "n4"], ["n2", "n3"]),
+        ("n1 down*\nn2 down\nn3 fail\nn4 unknown\n", [], ["n1", "n2", "n3", "n4"]),
+        ("", [], []),
+        ("some nonsense\n\n", ["some"], []),
+    ],
+)
+def test_nodes_that_are_gone(answer: str, left: list[str], gone: list[str]) -> None:
+    assert hosts.nodes_left(ALLOCATION, lambda argv: answer) == (left, gone)
+    assert hosts.nodes_left({**ALLOCATION, "SLURM_JOB_NUM_NODES": "1"}, lambda argv: answer) == ([], [])
+    assert hosts.nodes_left({}, lambda argv: answer) == ([], [])
+
+
+@pytest.mark.parametrize(("ranks", "left", "gone", "fewer"), [(8, 3, 1, 6), (8, 4, 0, 8), (2, 1, 3, 1), (7, 2, 1, 4)])
+def test_ranks_for_the_nodes_that_are_left(ranks: int, left: int, gone: int, fewer: int) -> None:
+    assert hosts.share(ranks, left, gone) == fewer
+
+
+def test_a_restart_goes_to_the_nodes_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(supervisor, "BACKOFF_S", 0.01)
+    for name, text in {
+        "sinfo": "printf 'n1 idle\\nn2 down\\n'",
+        "mpirun": f'printf "%s\\n" "$*" >> {tmp_path}/calls; exit $((HPCKIT_ATTEMPT < 2))',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    environ = {**os.environ, "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+    assert supervise(Launcher(str(tmp_path / "mpirun"), "MPICH", "4"), 4, ["x"], environ, Care(restarts=1)) == 0
+    assert (tmp_path / "calls").read_text().splitlines() == ["-n 4 x", "-hosts n1 -n 2 x"]
+    assert "hpckit run: n2: gone; 2 ranks on n1" in capsys.readouterr().err
 
 
 def test_survival_needs_open_mpi() -> None:

