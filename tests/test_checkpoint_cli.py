@@ -133,3 +133,9 @@ def test_large_files_are_listed_by_their_heads(
     out = capsys.readouterr().out
     assert "7 rows, 7 units (0-2 5 10-12)" in out and out.count("DAMAGED") == 2
     assert set(before) == set(os.listdir(folder)), "looking leaves nothing behind"
+
+
+def test_a_job_that_has_saved_nothing_yet(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(1, Store(tmp_path / "ck", JOB).restore)
+    assert main(["checkpoint", "list", str(tmp_path / "ck")]) == 0
+    assert "0 units of work saved; 1 files" in capsys.readouterr().out

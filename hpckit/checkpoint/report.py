@@ -78,7 +78,8 @@ def listing(path: str) -> str:
             units |= line.units
     size = sum(entry.size for entry in entries)
     damaged = sum(1 for line in lines.values() if line.damage)
-    state = "the job is complete, nothing of this is needed" if not needed else f"{len(units):,} units of work saved"
+    is_complete = not needed and any(entry.kind == "complete" for entry in entries)
+    state = "the job is complete, nothing of this is needed" if is_complete else f"{len(units):,} units of work saved"
     out.append(f"{state}; {len(entries)} files, {format_size(size)}" + (f"; {damaged} {DAMAGED}" if damaged else ""))
     return "\n".join(out) + "\n"
 
