@@ -23,22 +23,27 @@ from hpckit.checkpoint.names import Entry
 from .memory import File, MemoryFiles
 from .saving import Life
 
-HISTORIES = 8
+HISTORIES = 12
 Known = tuple[Entry, frozenset[int], list[str], list[str]]  # units; parts that a manifest lists; writers contained
 
 
 @cache
 def history(number: int) -> dict[str, bytes]:
-    """A folder after one to three lives, each of which saved alone and, in every second history, in phases."""
+    """A folder after one to three lives, each of which saved alone and, in every second history, in phases; in every
+    fourth one ranks died and others took over."""
     chance = random.Random(number)
     files = MemoryFiles()
     with files.installed():
         for _ in range(1 + number % 3):
             files.names_synced = {}
             life = Life(files, chance.randint(1, 3))
-            todo = life.deal(chance)
+            todo, alive = life.deal(chance), list(range(life.size))
             for _ in range(chance.randint(3, 7)):
-                rank = chance.randrange(life.size)
+                rank = chance.choice(alive)
+                if number % 4 == 2 and len(alive) > 1 and chance.random() < 0.3:  # the others take its work over
+                    alive.remove(rank)
+                    life.lose(rank, alive)
+                    rank = chance.choice(alive)
                 for _ in range(chance.randint(0, 2)):
                     if todo[rank]:
                         life.states[rank].add(todo[rank].pop())
