@@ -42,6 +42,7 @@ def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys) -> pa.Table:
     with ctx.agreed("sorting rows"):
         wanted = as_keys(keys, table.schema)
         ordering = Ordering.of(table, wanted)
+        table = table.combine_chunks()  # once, for the keys and for the exchange
     if ctx.size > 1:
         ordering = ordering.agree(ctx)
         with ctx.phase("partition"):
@@ -50,7 +51,7 @@ def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys) -> pa.Table:
             table = ctx.exchange(table, parts)
     with ctx.phase("sort"), ctx.agreed("sorting rows"):
         room = partial(room_bytes, ctx)
-        table = table.combine_chunks()  # once, for the keys and for the rows
+        table = table.combine_chunks()  # again once
         return take(table, ordering.order(table, room), room)
 
 
