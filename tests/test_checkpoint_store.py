@@ -257,6 +257,27 @@ def test_so_many_generations_stay(tmp_path: Path, keep: int) -> None:
     assert run(1, Store(tmp_path / "ck", JOB).restore)[0].covered == set(range(11))
 
 
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4, 8])
+def test_every_pair_of_rank_counts(tmp_path: Path, ranks: int) -> None:
+    """Saved on `ranks`, gone on with on each other number, whose parts contain those of the first, and back."""
+    units = set(range(24))
+    for others in (1, 2, 3, 4, 8):
+        folder = tmp_path / f"{others}"
+        done: set[int] = set()
+        for size, share in ((ranks, 10), (others, 20), (ranks, 24)):
+            stores = [Store(folder, JOB) for _ in range(size)]
+            restored = run(size, lambda ctx, stores=stores: stores[ctx.rank].restore(ctx))
+            assert restored[0].covered == done and not restored[0].warnings
+            todo = sorted(units - done)[: share - len(done)]
+            for rank, store in enumerate(stores):
+                state = {int(n) for part in restored[rank].parts for n in part.tables["t"]["x"].to_pylist()}
+                assert state == {unit for part in restored[rank].parts for unit in part.covers}
+                state |= set(todo[rank::size])
+                store.commit(Part(covers=state, tables={"t": pa.table({"x": pa.array(sorted(state), pa.int64())})}))
+            done |= set(todo)
+        assert run(1, Store(folder, JOB).restore)[0].covered == units
+
+
 def test_what_a_caller_may_not_do(tmp_path: Path) -> None:
     store = Store(tmp_path / "ck", JOB)
     with pytest.raises(InternalError, match="call it first"):
