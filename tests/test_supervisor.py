@@ -262,6 +262,29 @@ def test_a_process_under_a_number_used_again_is_left_alone(tmp_path: Path) -> No
         process.wait()
 
 
+def test_an_agreement_without_end_is_one_of_all_live_ranks(tmp_path: Path) -> None:
+    path = str(tmp_path / "slots")
+    mapped, _ = pulse.open_map(path, 2)
+    told: list[dict[str, float]] = []
+    guard = Guard(mapped, 0.0, told.append)
+    slot = take_slot(path, 2, os.getpid())
+    now_s = time.monotonic()
+    for step, state in enumerate([pulse.UP, *[pulse.AGREEING] * 3, pulse.UP, pulse.AGREEING], 1):
+        slot.reach(state)
+        guard.step(now_s + 1.0 * step)
+    assert [round(message["agreeing_s"]) for message in told] == [0, 1, 2, 3, 0, 1]
+
+
+def test_an_agreement_without_end_ends_the_attempt() -> None:
+    attempt = Attempt(agree_max_s=30.0)
+    attempt.take({"node": "n1", "beats": 1, "agreeing_s": 31.0})
+    attempt.take({"node": "n2", "beats": 1, "agreeing_s": 5.0})
+    assert attempt.run(["sleep", "0.6"], dict(os.environ)).status == 0, "those of n2 may yet come"
+    attempt.take({"node": "n2", "beats": 1, "agreeing_s": 32.0})
+    ending = attempt.run(["sleep", "100"], dict(os.environ))
+    assert (ending.status, "agreement that does not come" in ending.reason) == (1, True)
+
+
 def test_an_ending_that_a_rank_told_counts_more_than_the_launcher_s() -> None:
     attempt = Attempt()
     attempt.take({"ended": 0, "status": 0})

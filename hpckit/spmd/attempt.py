@@ -24,6 +24,7 @@ TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE_S = 60.0  # between asking the job to save its work and end, and killing it
 RELAY_S = 2.0  # how long the last words of the ranks may take
 ABORT_S = 3.0  # how long a launcher may go on after a rank has ended the job
+FRESH_S = 5.0  # how old the last word of a node may be to count
 ENDED_S = 10.0  # how long a launcher may go on after the job has said that it ended well
 PR_SET_PDEATHSIG = 1  # prctl(2)
 
@@ -44,6 +45,7 @@ class Attempt:
     A job in which nothing gets done for `stall_s` seconds is killed (0 = never). With `confirmed`, an exit status of 0
     counts only if a rank has said that it ended (a program that never used hpckit's world cannot say so). `instead`
     maps signals to those that the launcher gets for them. `chatty`: the launcher says things that nobody should read.
+    `agree_max_s`: how long all ranks together may wait for an agreement, which takes milliseconds once all have come.
     """
 
     def __init__(
@@ -52,13 +54,16 @@ class Attempt:
         confirmed: bool = False,
         instead: dict[int, int] | None = None,
         chatty: bool = False,
+        agree_max_s: float = 60.0,
         say: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._stall_s, self._confirmed = stall_s, confirmed
         self._guard: Guard | None = None
         self._instead, self._chatty, self._say = instead or {}, chatty, say
+        self._agree_max_s = agree_max_s
         self._lock = threading.Lock()
         self._beats: dict[str, int] = {}  # by node
+        self._agreeing: dict[str, tuple[float, float]] = {}  # by node: told when, for how long all its ranks have been
         self._progress_s = self._start_s = time.monotonic()
         self._said_end = False
         self._told: int | None = None  # the exit status that a rank has told
@@ -72,6 +77,8 @@ class Attempt:
             if "beats" in message and self._beats.get(str(message.get("node"))) != message["beats"]:
                 self._beats[str(message.get("node"))] = message["beats"]
                 self._progress_s = time.monotonic()
+            if message.get("agreeing_s") is not None:
+                self._agreeing[str(message.get("node"))] = (time.monotonic(), message["agreeing_s"])
             if "ended" in message and self._told is None:
                 self._said_end, self._told = True, message["status"]
                 self._ended_s = time.monotonic() if self._told == EXIT_OK else 0.0
@@ -154,10 +161,18 @@ class Attempt:
                     return "ranks went on after one had ended the job"
             if self._ended_s and now_s - self._ended_s > ENDED_S:
                 return "the launcher went on after the job's end"
+            if self._never_agree(now_s):
+                return "the ranks that are left wait for an agreement that does not come"
             with self._lock:
                 still_s = now_s - self._progress_s
             if self._stall_s and still_s > self._stall_s and not self._ended_s:
                 return f"stuck: no rank got anything done for {still_s:.0f} s"
+
+    def _never_agree(self, now_s: float) -> bool:
+        """Whether all ranks of all nodes have been in an agreement for so long that MPI must have lost track of it."""
+        with self._lock:
+            waits = [wait_s for told_s, wait_s in self._agreeing.values() if now_s - told_s < FRESH_S]
+        return bool(waits) and min(waits) > self._agree_max_s
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         """Kill what is left of the launcher's process group and of the ranks; nothing is what one hopes for."""

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hpckit.spmd.pulse import ENDED, STARTING, Slot, cpu_ticks, read_slots, start_ticks
+from hpckit.spmd.pulse import AGREEING, ENDED, STARTING, Slot, cpu_ticks, read_slots, start_ticks
 from hpckit.spmd.telling import tell
 
 STEP_S = 0.25
@@ -39,6 +39,7 @@ class Guard:
         ] = {}  # rank: (process, beats, ticks), still for so long
         self._starting = False  # whether any rank is
         self._dead: dict[int, float] = {}  # rank: since when
+        self._agreeing_s = 0.0  # how long all that live have been waiting for each other's agreement
         self._early = False  # whether it has been told that a rank died too early
         self._last_s = self._told_s = self._alive_s = time.monotonic()
 
@@ -50,9 +51,14 @@ class Guard:
         self._starting = any(slot.state == STARTING and _lives(slot) for slot in slots.values())
         for rank, slot in slots.items():
             self._look_at(rank, slot, now_s, step_s)
+        states = {slot.state for slot in slots.values() if _lives(slot)}
+        self._agreeing_s = self._agreeing_s + step_s if states == {AGREEING} else 0.0
         if now_s - self._told_s >= TELL_S:
             self._told_s = now_s
-            self._tell({"node": socket.gethostname(), "beats": sum(slot.beats for slot in slots.values())})
+            beats = sum(slot.beats for slot in slots.values())
+            self._tell(
+                {"node": socket.gethostname(), "beats": beats, "agreeing_s": self._agreeing_s if states else None}
+            )
         return now_s - self._alive_s < EMPTY_S
 
     def _look_at(self, rank: int, slot: Slot, now_s: float, step_s: float) -> None:

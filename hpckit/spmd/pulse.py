@@ -22,7 +22,7 @@ HEARTBEAT_VARIABLE = "HPCKIT_HEARTBEAT"  # seconds after which a rank that stand
 SLOT = struct.Struct("=qqqq")  # process, its start in clock ticks, beats, state
 SLOT_BYTES = 64  # a cache line each: ranks do not slow each other down
 BEATS_AT, STATE_AT = 16, 24
-STARTING, UP, ENDED = range(3)  # until MPI and the context are there; while at work; once it ends in order
+STARTING, UP, ENDED, AGREEING = range(4)  # until MPI and the context are there; at work; ends in order; see settle()
 PULSE = struct.Struct("=q")
 
 
@@ -77,7 +77,7 @@ def beat() -> None:
 
 
 def reach(state: int) -> None:
-    """This process is so far: UP, ENDED. Local."""
+    """This process is so far: UP, ENDED, AGREEING. Local."""
     if _pulse is not None:
         _pulse.reach(state)
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 
 from hpckit.errors import LaunchError
 from hpckit.frozen import frozen
+from hpckit.spmd import pulse
 from hpckit.spmd.launch import SURVIVE_VARIABLE
 from hpckit.spmd.library import MPI
 
@@ -50,10 +51,13 @@ def asked_to_survive(environ: Mapping[str, str] | None = None) -> bool:
 def agree(communicator: MPI.Comm, well: bool) -> bool:
     """Whether all ranks are alive and all said that it is well; every survivor has the same answer. Collective, also
     on a communicator that was given up."""
+    pulse.reach(pulse.AGREEING)
     try:
         return bool(communicator.Agree(int(well)))
     except MPI.Exception:
         return False
+    finally:
+        pulse.reach(pulse.UP)
 
 
 def meeting(communicator: MPI.Comm) -> Callable[[], bool]:
@@ -78,6 +82,7 @@ def shrink(communicator: MPI.Comm) -> tuple[MPI.Comm, MPI.Comm]:
     """Two communicators of the survivors, their own and one to meet on. Collective over the survivors."""
     while True:
         communicator.Revoke()
+        pulse.reach(pulse.AGREEING)
         try:
             smaller = communicator.Shrink()
         except MPI.Exception:

@@ -21,6 +21,7 @@ from hpckit.spmd.mpirun import Launcher
 from hpckit.spmd.pulse import HEARTBEAT_VARIABLE, PULSE_VARIABLE, open_map
 from hpckit.spmd.telling import SUPERVISOR_VARIABLE, Listener
 
+AGREE_S = 20.0  # beyond the heartbeat, which ends the wait for a stopped rank
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0  # before the first restart; doubled for each further one, up to the maximum
 
 
@@ -87,7 +88,7 @@ def _attempt(
         path = _pulse_path()
         mapped, _ = open_map(path, ranks)
         stack.callback(_remove, path)
-        attempt = Attempt(care.stall_s, care.survive, instead, chatty, _say)
+        attempt = Attempt(care.stall_s, care.survive, instead, chatty, care.heartbeat_s + AGREE_S, _say)
         listener = Listener(attempt.take, launcher.other_nodes(environ))
         stack.callback(listener.close)
         env |= {

@@ -114,7 +114,7 @@ def campaign(options: argparse.Namespace, work: Work, folder: Path) -> int:
             print(result.output[-9000:], flush=True)
             if sum(counts[ending] for ending in BAD) >= BAD_MAX:
                 break
-        elif (number + 1) % 50 == 0:
+        elif (number + 1) % 10 == 0:
             print(f"{number + 1} trials: {summary(counts)}", flush=True)
     print(f"{sum(counts.values())} trials: {summary(counts)}")
     if seconds:
