@@ -68,6 +68,9 @@ for i in "${{!command[@]}}"; do
     command[i]=${{command[i]//'{{stem}}'/"$stem"}}
     command[i]=${{command[i]//'{{index}}'/"$SLURM_ARRAY_TASK_ID"}}
 done
+output=${{output//'{{input}}'/"$input"}}
+output=${{output//'{{stem}}'/"$stem"}}
+output=${{output//'{{index}}'/"$SLURM_ARRAY_TASK_ID"}}
 """
 RUN = """\
 set -u
@@ -84,13 +87,23 @@ while :; do # wait returns early at each signal
     status=$?
     [ "$signals" -eq "$seen" ] && break
 done
-{status}note end ", \\"status\\": $status, \\"signals\\": $signals"
+{status}{output}note end ", \\"status\\": $status, \\"signals\\": $signals"
 """
 SRUN_BEFORE = """\
 # MPICH names its shared memory by job and step, and a life that was killed leaves it behind on the node: this life's
 # ranks get a step number of their own.
 for ((i = 0; i < life; i++)); do srun --mpi=none --nodes=1 --ntasks=1 true; done
 size=$(stat -c %s "$files/$name.log" 2>/dev/null || echo 0)
+"""
+OUTPUT = """\
+for ((i = 0; i < 6 && status == 0; i++)); do # network file systems may show a new file late
+    [ -e "$output" ] && break
+    sleep 5
+done
+if ((status == 0)) && ! [ -e "$output" ]; then
+    echo "hpckit: status 0 and no $output: a node was lost (Open MPI's launcher calls that an orderly end)" >&2
+    status=255
+fi
 """
 SRUN_STATUS = """\
 if ((status == 137)); then # srun reports an ordered abort as the kill that ended it: what the ranks said tells more
@@ -110,7 +123,7 @@ case $status in
 75) again=yes && rm -f "$files/$name.crashes" ;;
 *) ((signals > 0)) && again=yes ;;
 esac
-if [ "$again" = no ] && ((status > 2 && status != 130)); then
+if [ "$again" = no ] && ((status > 2 && status != 126 && status != 127 && status != 130)); then
     printf x >>"$files/$name.crashes"
     (($(wc -c <"$files/$name.crashes") <= {crashes})) && again=yes
 fi
@@ -154,8 +167,14 @@ def write(request: Request, chain: str = "") -> str:
         CHAIN_START.format(chain=chain or "$SLURM_JOB_ID") if is_chain else "",
         "\n" + environment(request),
         "\n" + ranks(request) + command(request),
+        f"output={_quoted(request.output)}\n",
         ARRAY.format(inputs=_quoted(request.inputs_file)) if request.inputs else "",
-        "\n" + RUN.format(before=SRUN_BEFORE if is_srun else "", status=SRUN_STATUS if is_srun else ""),
+        "\n"
+        + RUN.format(
+            before=SRUN_BEFORE if is_srun else "",
+            status=SRUN_STATUS if is_srun else "",
+            output=OUTPUT if request.output else "",
+        ),
         "\n" + _end(request),
     ]
     return "".join(parts)
@@ -167,7 +186,7 @@ def directives(request: Request) -> list[str]:
     log = "%A_%a.log" if request.inputs else "%j.log"
     lines += [f"--chdir={_value(request.work_folder)}", f"--output={_value(request.folder + '/' + log)}"]
     lines += ["--open-mode=append", f"--signal=B:USR1@{request.save_before_s}"]
-    lines.append("--requeue" if request.requeue and request.chain == 1 else "--no-requeue")
+    lines.append("--requeue" if request.requeue and request.restarts and request.chain == 1 else "--no-requeue")
     if request.inputs:
         lines.append(
             f"--array={request.tasks or f'0-{request.inputs - 1}'}" + (f"%{request.at_once}" if request.at_once else "")
@@ -214,7 +233,11 @@ def ranks(request: Request) -> str:
 
 def command(request: Request) -> str:
     """The array `command` that starts the ranks."""
-    hpckit = ['"$local_env/bin/python"', '"$local_env/bin/hpckit"'] if request.stage_env else ["hpckit"]
+    hpckit = ["hpckit"]
+    if request.stage_env:
+        hpckit = ['"$local_env/bin/python"', '"$local_env/bin/hpckit"']
+    elif request.environment and not (Path(request.environment) / "bin" / "hpckit").exists():  # used in place
+        hpckit = ["python", "-m", "hpckit.cli.main"]
     program = [_quoted(word) for word in request.command]
     if request.launcher == "srun":
         if request.command[0] == "hpckit":
