@@ -48,18 +48,18 @@ class Trial:
         return f"{self.ranks} ranks: " + ", ".join([*self.places, *late])
 
 
-def draw(seed: int, number: int, work: Work, ranks_of: tuple[int, ...]) -> Trial:
+def draw(seed: int, number: int, work: Work, ranks_of: tuple[int, ...], most: int) -> Trial:
     """Trial `number` of the campaign `seed`, always the same."""
     rng = np.random.default_rng([seed, number])
     ranks = int(rng.choice(ranks_of))
-    victims = 1 if ranks == 2 or rng.random() < 0.7 else int(rng.integers(2, ranks))
+    victims = min(most, 1 if ranks == 2 or rng.random() < 0.7 else int(rng.integers(2, ranks)))
     chosen = rng.choice(ranks, victims, replace=False).tolist()
     signals = [signal.SIGSTOP if rng.random() < 0.05 else signal.SIGKILL for _ in chosen]
     if rng.random() < 0.5:
         places = []
         for rank, number_ in zip(chosen, signals, strict=True):
-            place, most = work.places[int(rng.integers(len(work.places)))]
-            places.append(f"{place}:{rank}:{int(rng.integers(1, most + 1))}:{number_.name.removeprefix('SIG')}")
+            place, passed = work.places[int(rng.integers(len(work.places)))]
+            places.append(f"{place}:{rank}:{int(rng.integers(1, passed + 1))}:{number_.name.removeprefix('SIG')}")
         return Trial(ranks, tuple(places), ())
     shares = rng.uniform(0.0, 1.0, victims).tolist()
     return Trial(ranks, (), tuple(sorted(zip(shares, chosen, signals, strict=True))))
@@ -98,7 +98,7 @@ def campaign(options: argparse.Namespace, work: Work, folder: Path) -> int:
     seconds: list[float] = []
     numbers = range(options.count) if options.only is None else [options.only]
     for number in numbers:
-        trial = draw(options.seed, number, work, options.ranks)
+        trial = draw(options.seed, number, work, options.ranks, options.victims)
         out, checkpoint = folder / "out", folder / "checkpoint"
         for path in (out, checkpoint):
             shutil.rmtree(path, ignore_errors=True)
@@ -114,7 +114,10 @@ def campaign(options: argparse.Namespace, work: Work, folder: Path) -> int:
             print(result.output[-9000:], flush=True)
             if sum(counts[ending] for ending in BAD) >= BAD_MAX:
                 break
-        elif (number + 1) % 10 == 0:
+        elif ending == "restart":
+            why = [line for line in result.output.splitlines() if "starting again" in line]
+            print(f"trial {number}, {trial}: {ending}; {'; '.join(why)}", flush=True)
+        if (number + 1) % 10 == 0:
             print(f"{number + 1} trials: {summary(counts)}", flush=True)
     print(f"{sum(counts.values())} trials: {summary(counts)}")
     if seconds:
@@ -154,6 +157,7 @@ def parse() -> argparse.Namespace:
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--only", type=int, help="run this trial alone and print all it says")
     options.add_argument("--ranks", type=lambda text: tuple(map(int, text.split(","))), default=RANKS)
+    options.add_argument("--victims", type=int, default=99, help="so many ranks of a job at most")
     options.add_argument("--folder", default="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)
     return options.parse_args()
 
