@@ -262,6 +262,19 @@ def test_a_process_under_a_number_used_again_is_left_alone(tmp_path: Path) -> No
         process.wait()
 
 
+def test_the_first_rank_of_another_node_starts_a_guard_there(tmp_path: Path) -> None:
+    """It outlives that rank, kills it when it hangs, and ends, with the slots, once nobody is left."""
+    path = tmp_path / "slots"
+    code = "import os, signal; from hpckit.spmd import pulse; pulse.join(); os.kill(os.getpid(), signal.SIGSTOP)"
+    done = run([sys.executable, "-c", code], 60, HPCKIT_PULSE=str(path), HPCKIT_HEARTBEAT="1", PYTHONPATH=str(ROOT))
+    assert done.returncode == -signal.SIGKILL
+    assert path.exists(), "the guard is there"
+    deadline_s = time.monotonic() + 60
+    while path.exists() and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    assert not path.exists()
+
+
 def test_an_agreement_without_end_is_one_of_all_live_ranks(tmp_path: Path) -> None:
     path = str(tmp_path / "slots")
     mapped, _ = pulse.open_map(path, 2)

@@ -26,7 +26,7 @@ STEP_S = 0.25
 STEP_MAX_S = 1.0  # a step that comes later was itself stopped, and what stood still meanwhile is not to blame for more
 TELL_S = 1.0
 START_S = 3.0  # so long after a death a rank may still be starting, if it does not need the dead for it
-EMPTY_S = 10.0  # so long without any live rank, a guard of its own ends
+EMPTY_S = 5.0  # so long without any live rank, a guard of its own ends
 
 
 class Guard:
