@@ -13,7 +13,7 @@
 #define STRSORT_STEP 7        /* bytes of a string in a word */
 #define STRSORT_MORE 8        /* the low byte of a word whose string goes on */
 #define STRSORT_SMALL 32      /* ties up to here are sorted by insertion */
-#define STRSORT_WIDE_ROWS 16384 /* from here on a pass looks at 12 bits */
+#define STRSORT_WIDE_ROWS 4096 /* from here on a pass looks at 12 bits */
 #define STRSORT_BLOCK 256     /* rows looked at ahead, so that their strings are on the way */
 #define STRSORT_SKIP_ROWS 512 /* common beginnings are skipped in ranges of this size */
 
@@ -106,14 +106,14 @@ static inline void strsort_insertion(strsort_item *items, int64_t n) {
 
 /* Sort items stably by word, most significant differing digit first, into `spare` or back into `items`; `differ` are bits
  * in which they may differ. Rows go back and forth between the two, so that none is copied for nothing. Recursion is at
- * most 8 deep. */
+ * most 10 deep. */
 static void strsort_radix(strsort_item *items, strsort_item *spare, int64_t n, uint64_t differ, int into_spare) {
     if (n <= STRSORT_SMALL) {
         strsort_insertion(items, n);
         if (into_spare) memcpy(spare, items, (size_t)n * sizeof *items);
         return;
     }
-    int bits = n >= STRSORT_WIDE_ROWS ? 12 : 8;
+    int bits = n >= STRSORT_WIDE_ROWS ? 12 : 7;
     int shift = differ ? 64 - __builtin_clzll(differ) - bits : 0;
     if (shift < 0) shift = 0;
     uint64_t mask = ((uint64_t)1 << bits) - 1;
