@@ -17,6 +17,7 @@ from hpckit.batch.slurm import SlurmError
 from hpckit.cli import resume, submit
 from hpckit.cli.options import UsageError
 from hpckit.errors import InputError, LaunchError, OutputError, UserError
+from hpckit.spmd.mpirun import Launcher
 
 SQL = "SELECT count(*) AS n FROM read_csv('x.csv') WHERE name = 'it''s'"
 
@@ -34,6 +35,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
+    monkeypatch.setattr(mpi, "find_launcher", lambda: Launcher("/opt/bin/mpirun", "MPICH", "4.2"))
     return fake
 
 
@@ -409,6 +411,52 @@ def test_commands_import_nothing_heavy_and_answer_within_300_ms(slurm: FakeSlurm
         done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
         assert done.stderr.splitlines()[-1] == "[] 0", done.stderr
         assert cpu_s() - before_s < 0.3, words  # that of the fake programs included
+
+
+def test_surviving_jobs_keep_their_allocation(slurm: FakeSlurm) -> None:
+    text = submitted(slurm, "--survive", "--stall", "10m", "--", "query", "SELECT 1", "--output", "o.csv")
+    assert "--no-kill" in directives(text)
+    assert 'hpckit run -n "$ranks" --survive --restarts 3 --stall 10m -- hpckit query' in text
+    assert "output=" + str(Path("o.csv").absolute()) in text and '[ -e "$output" ]' in text
+
+
+def run_end(slurm: FakeSlurm, tmp_path: Path, status: int, life: int, *options: str) -> tuple[int, list[str]]:
+    """(exit status, scontrol's words) of a whole script, run by bash, whose `hpckit run` ends with `status`."""
+    (tmp_path / "bin").mkdir(exist_ok=True)
+    fake = tmp_path / "bin" / "hpckit"
+    fake.write_text(f"#!/bin/sh\nexit {status}\n")
+    fake.chmod(0o755)
+    text = submitted(slurm, *options, "--folder", str(tmp_path / "f"), "--venv", str(tmp_path), "--", "true")
+    slurm.answer("scontrol", stdout="JobId=4711 JobState=RUNNING Reason=None\n")
+    before = len(slurm.calls("scontrol"))
+    environ = {"SLURM_JOB_ID": "4711", "SLURM_RESTART_COUNT": str(life), "SLURM_JOB_NUM_NODES": "1",
+               "SLURM_NTASKS_PER_NODE": "1", "SLURM_JOB_NODELIST": "n1"}  # fmt: skip
+    done = subprocess.run(["bash", "-c", text], capture_output=True, env={**os.environ, **environ}, check=False)
+    return done.returncode, [words[0] for words, _ in slurm.calls("scontrol")[before:]]
+
+
+@pytest.mark.parametrize(
+    ("status", "life", "requeued"),
+    [(0, 0, False), (1, 0, False), (2, 0, False), (75, 0, True), (75, 19, True), (75, 20, False), (75, 21, False),
+     (255, 0, True), (9, 0, True), (127, 0, False), (130, 0, False)],
+)  # fmt: skip
+def test_what_is_queued_again(slurm: FakeSlurm, tmp_path: Path, status: int, life: int, requeued: bool) -> None:
+    ended, asked = run_end(slurm, tmp_path, status, life)
+    assert ended == (status if life < 21 else 75)
+    assert ("requeue" in asked) is requeued
+
+
+def test_a_job_that_only_crashes_is_given_up(slurm: FakeSlurm, tmp_path: Path) -> None:
+    asked = [run_end(slurm, tmp_path, 9, life)[1] for life in range(3)]
+    assert ["requeue" in words for words in asked] == [True, True, False]
+    assert "requeue" in run_end(slurm, tmp_path, 75, 3)[1]  # what saves work may crash again
+    assert "requeue" in run_end(slurm, tmp_path, 9, 4)[1]
+
+
+def test_a_finished_chain_does_nothing_more(slurm: FakeSlurm, tmp_path: Path) -> None:
+    assert run_end(slurm, tmp_path, 2, 0, "--chain", "2")[0] == 2
+    assert (tmp_path / "f" / "4711.finished").read_text() == "2\n"
+    assert run_end(slurm, tmp_path, 0, 0, "--chain", "2")[0] == 2
 
 
 def test_scripts_pass_bash(slurm: FakeSlurm) -> None:

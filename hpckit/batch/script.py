@@ -123,7 +123,7 @@ case $status in
 75) again=yes && rm -f "$files/$name.crashes" ;;
 *) ((signals > 0)) && again=yes ;;
 esac
-if [ "$again" = no ] && ((status > 2 && status != 126 && status != 127 && status != 130)); then
+if [ "$again" = no ] && ((status > {final} && status != 2 && status != 126 && status != 127 && status != 130)); then
     printf x >>"$files/$name.crashes"
     (($(wc -c <"$files/$name.crashes") <= {crashes})) && again=yes
 fi
@@ -187,10 +187,11 @@ def directives(request: Request) -> list[str]:
     lines += [f"--chdir={_value(request.work_folder)}", f"--output={_value(request.folder + '/' + log)}"]
     lines += ["--open-mode=append", f"--signal=B:USR1@{request.save_before_s}"]
     lines.append("--requeue" if request.requeue and request.restarts and request.chain == 1 else "--no-requeue")
+    if "--survive" in request.run_options:
+        lines.append("--no-kill")  # Slurm would end the whole job when one of its nodes is lost
     if request.inputs:
-        lines.append(
-            f"--array={request.tasks or f'0-{request.inputs - 1}'}" + (f"%{request.at_once}" if request.at_once else "")
-        )
+        tasks = request.tasks or f"0-{request.inputs - 1}"
+        lines.append(f"--array={tasks}" + (f"%{request.at_once}" if request.at_once else ""))
     return lines + request.extra
 
 
@@ -254,7 +255,7 @@ def command(request: Request) -> str:
 
 
 def _end(request: Request) -> str:
-    text = END_COMMON.format(crashes=CRASHES_MAX)
+    text = END_COMMON.format(crashes=CRASHES_MAX, final=0 if "--survive" in request.run_options else 1)
     if request.chain > 1:
         return text + END_CHAIN
     return text + END_REQUEUE if request.requeue and request.restarts else END_PLAIN

@@ -28,6 +28,7 @@ from hpckit.cli.submit_command import (
 )
 from hpckit.errors import UserError
 
+RESTARTS_INSIDE = 3  # --survive: on what is left of the allocation, before the job is queued again
 REFUSED = {
     "-a": "--each", "--array": "--each", "-o": "--folder", "--output": "--folder", "-e": "--folder",
     "--error": "--folder", "--signal": "--save-before", "--wrap": "-- COMMAND", "--test-only": "--dry-run",
@@ -229,7 +230,8 @@ def resources(given: dict[str, Any], nodes_from: str) -> dict[str, str]:
 
 def run_options(options: Any) -> list[str]:
     """What `hpckit run` gets inside the job."""
-    return [*(["--survive"] if options.survive else []), *(["--stall", options.stall] if options.stall else [])]
+    survive = ["--survive", "--restarts", str(RESTARTS_INSIDE)] if options.survive else []
+    return [*survive, *(["--stall", options.stall] if options.stall else [])]
 
 
 def finish(request: Request, options: Any, inputs: list[str], given: dict[str, Any]) -> Request:

@@ -108,6 +108,7 @@ class Testbed:
         self.environ = {**os.environ, "SLURM_CONF": str(folder / "slurm.conf"), "PATH": PATH}
 
     def __enter__(self) -> Testbed:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that all is ended then, too
         try:
             self._start()
         except BaseException:
