@@ -328,6 +328,13 @@ def test_no_slurm_here(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> Non
         submit.main(["--launcher", "mpirun", "--", "python", "x.py"])
 
 
+def test_slurm_without_a_cluster(slurm: FakeSlurm) -> None:
+    said = "sbatch: error: DNS SRV lookup failed\nsbatch: fatal: Could not establish a configuration source\n"
+    slurm.answer("sbatch", status=1, stderr=said)
+    with pytest.raises(SlurmError, match="knows no cluster"):
+        submit.main(["--", "true"])
+
+
 def test_a_controller_that_does_not_answer(slurm: FakeSlurm, monkeypatch: pytest.MonkeyPatch) -> None:
     slurm.answer("sbatch", sleep_s=60)
     monkeypatch.setenv("HPCKIT_SLURM_TIMEOUT", "0.3")

@@ -13,6 +13,7 @@ from hpckit.frozen import frozen
 TIMEOUT_S = 30.0
 TIMEOUT_VARIABLE = "HPCKIT_SLURM_TIMEOUT"
 KILL_GRACE_S = 2.0
+UNCONFIGURED = ("establish a configuration source", "Unable to process configuration file")
 REFUSED = "Slurm refuses the job: "
 
 
@@ -88,6 +89,11 @@ def call(
             f" and try again later ({TIMEOUT_VARIABLE}=SECONDS waits longer)"
         ) from None
     answer = Answer(process.returncode, stdout, stderr)
+    if answer.status and any(words in answer.stderr for words in UNCONFIGURED):
+        raise SlurmError(
+            f"Slurm is installed here, but knows no cluster ({answer.complaint.rpartition('; ')[2]}); go to a login "
+            "node, or set SLURM_CONF; without a batch system there is `hpckit run -n N -- …`"
+        )
     if answer.status and _is_down(answer.stderr):
         raise SlurmError(
             f"Slurm's controller does not answer ({answer.complaint}); ask `scontrol ping`, try again later"

@@ -197,7 +197,10 @@ def check_slurm() -> Iterator[Finding]:
     if shutil.which("sbatch") is None:
         yield Finding("ok", "Slurm", "not here (mpirun and `hpckit run` need none)")
         return
-    _, text = _run(["sbatch", "--version"], PROBE_TIMEOUT_S, dict(os.environ))
+    status, text = _run(["sbatch", "--version"], PROBE_TIMEOUT_S, dict(os.environ))
+    if status:
+        yield Finding("ok", "Slurm", f"installed, but no cluster is configured here ({_last_line(text)})")
+        return
     job = os.environ.get("SLURM_JOB_ID")
     yield Finding("ok", "Slurm", f"{text.strip()}, " + (f"inside job {job}" if job else "outside a job"))
 
