@@ -17,7 +17,7 @@ from conftest import ROOT, run
 
 STARTING_COMMANDS = (
     "query_cli", "convert_cli", "jobs", "cli_main", "formats_cli", "spmd_failures", "launch", "alone",
-    "cli_sort", "arrays_docs",
+    "cli_sort", "arrays_docs", "checkpoint_session", "query_restart", "job_kmeans", "job_sort_array",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 
 def source_tree(folder: Path) -> Path:
     """A copy of what a fresh clone holds: neither compiled files nor build folders."""
-    skip = {".git", ".venv", "build", "dist", "demo", "bench-data", "bench-results", "__pycache__"}
+    skip = {".git", ".venv", ".venv-openmpi", "build", "dist", "demo", "bench-data", "bench-results", "__pycache__"}
     for path in ROOT.rglob("*"):
         relative = path.relative_to(ROOT)
         hidden = any(part in skip or part.endswith((".egg-info", "_cache")) for part in relative.parts)
