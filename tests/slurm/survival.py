@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import ENDED, SQL, Cluster, slow
+from slurm_cluster import ENDED, SQL, Cluster, slow
 from testbed import Testbed, missing
 
 ROUND = 5  # jobs that lose a node at the same time

@@ -9,7 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import SQL, Cluster
+from slurm_cluster import SQL, Cluster, on_request
+
+on_request()
+pytest_plugins = ["slurm_cluster"]
 
 SLEEP = ["python", "-c", "import time; time.sleep(60)"]
 

@@ -6,8 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Cluster
+from slurm_cluster import Cluster, on_request
 from testbed import Testbed, missing
+
+on_request()
+pytest_plugins = ["slurm_cluster"]
 
 SLEEP = ["python", "-c", "import time; time.sleep(60)"]
 

@@ -6,8 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import SAVER, SQL, UNITS, Cluster, slow
 from saver import expected
+from slurm_cluster import SAVER, SQL, UNITS, Cluster, on_request, slow
+
+on_request()
+pytest_plugins = ["slurm_cluster"]
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -9,7 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SQL, Cluster
+from slurm_cluster import SQL, Cluster, on_request
+
+on_request()
+pytest_plugins = ["slurm_cluster"]
 
 OPENED_MAX = 560  # 512 when this was written: Python 98, numpy 94, sqlglot 45 (first rank only), hpckit 162
 LOOKED_FOR_MAX = 400

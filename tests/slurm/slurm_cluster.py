@@ -1,6 +1,6 @@
-"""Tests on a real Slurm: one testbed for all, hpckit's commands against it, and waiting that cannot hang.
+"""A plugin for tests on a real Slurm: one testbed for all, hpckit's commands on it, and waiting that cannot hang.
 
-Collected only with HPCKIT_TEST_SLURM=1 (`make test-slurm` sets it): they take minutes and need root and Slurm.
+Not a conftest.py: a second one would take the place of the other tests' under the name that they import.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ LIMIT_S = 200.0
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 
-def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Nothing of this folder in the usual run of the tests."""
-    return None if os.environ.get("HPCKIT_TEST_SLURM") else True
+def on_request() -> None:
+    """For the head of a test module: leave it out, unless HPCKIT_TEST_SLURM=1 (`make test-slurm`)."""
+    if not os.environ.get("HPCKIT_TEST_SLURM"):
+        pytest.skip("run by `make test-slurm`", allow_module_level=True)
 
 
 class Cluster:
