@@ -1,6 +1,7 @@
 """A plugin for tests on a real Slurm: one testbed for all, hpckit's commands on it, and waiting that cannot hang.
 
 Not a conftest.py: a second one would take the place of the other tests' under the name that they import.
+PYTEST_DONT_REWRITE: test modules import it before pytest could rewrite its asserts.
 """
 
 from __future__ import annotations
