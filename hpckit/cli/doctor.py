@@ -13,6 +13,7 @@ from pathlib import Path
 from hpckit.cli.options import Parser
 from hpckit.errors import HpckitError
 from hpckit.sinks.scratch import scratch_folder
+from hpckit.spmd.leftovers import PREFIXES, abandoned
 from hpckit.spmd.memory import cgroup_limit_bytes, default_budget_bytes, format_size, node_memory_bytes
 from hpckit.spmd.mpirun import find_launcher
 
@@ -116,6 +117,12 @@ def _check_shm(kind: str) -> Iterator[Finding]:
         yield Finding("warn", "/dev/shm", f"{text}; {kind} takes {format_size(int(need))} a rank", remedy)
     else:
         yield Finding("ok", "/dev/shm", f"{text}, enough for {int(free // need)} ranks of {kind}")
+    left = abandoned()
+    if left:
+        size = format_size(sum(size for _, size in left))
+        kinds = [prefix for prefix in PREFIXES if any(Path(path).name.startswith(prefix) for path, _ in left)]
+        remedy = f"while no job of yours starts on this node: rm {' '.join(f'/dev/shm/{kind}*' for kind in kinds)}"
+        yield Finding("warn", "/dev/shm", f"{len(left):,} segments ({size}) that killed jobs have left", remedy)
 
 
 def check_libraries() -> Iterator[Finding]:
