@@ -1,4 +1,4 @@
-"""Shared memory that killed jobs have left in /dev/shm: MPI removes it at its end, which a killed rank does not reach."""
+"""Shared memory that killed jobs have left in /dev/shm: MPI removes it at an end that killed ranks do not reach."""
 
 from __future__ import annotations
 
