@@ -81,7 +81,11 @@ def remember(stamp, text):
 
 
 class BuildExtensions(build_ext):
-    """Compile everything anew when the compiler's options have changed."""
+    """Compile everything anew when the compiler's options have changed, several files at a time."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()  # editable installs lose what setup(options=…) says
 
     def run(self):
         stamp, text = BUILD_DIR / "compile.stamp", f"{COMPILE_ARGS} {os.environ.get('CFLAGS')}"
@@ -103,8 +107,4 @@ extensions = cythonize(
 )
 if not ONLY:
     remember(BUILD_DIR / "cython.stamp", translation)
-setup(
-    ext_modules=extensions,
-    cmdclass={"build_ext": BuildExtensions},
-    options={"build_ext": {"parallel": os.cpu_count()}},
-)
+setup(ext_modules=extensions, cmdclass={"build_ext": BuildExtensions})

@@ -267,7 +267,10 @@ def test_signals_leave_nothing(kind: str, ranks: int, number: int, folder: Path,
     argv, environ = [sys.executable, str(program)], dict(os.environ)
     if ranks > 1:
         argv, environ = find_launcher().command(ranks, argv, environ)
+    # Started in the background of a script, the tests themselves ignore SIGINT, and children inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     running = subprocess.Popen(argv, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 30
     while not left_behind(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.05)

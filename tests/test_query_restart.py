@@ -84,6 +84,20 @@ def test_killed_at_any_moment_and_taken_up_on_other_ranks(job: Path, tmp_path: P
     assert not [name for name in os.listdir(tmp_path / "ck") if name.startswith("part")]
 
 
+def test_a_kill_while_outputs_are_written(job: Path, tmp_path: Path) -> None:
+    """What a killed start has left under temporary names is gone at the end, and nothing else is."""
+    out, save = tmp_path / "out", ("--checkpoint", tmp_path / "ck", "--checkpoint-every", "0.02s")
+    argv = argv_of(job, out, *save)
+    assert launch(2, argv, HPCKIT_FAIL_AT="output.whole:0:3:KILL").returncode != 0
+    left = [name for name in os.listdir(out) if name.endswith(".tmp")]
+    assert left, "the kill came too late"
+    (out / ".2.parquet.someone.tmp").write_text("not ours")
+    done = launch(3, [*argv, "--overwrite"])
+    assert done.returncode == 0, done.stderr
+    (out / ".2.parquet.someone.tmp").unlink()
+    assert _contents(out) == _contents(job / "quiet")
+
+
 @pytest.mark.parametrize(("before", "after"), [(1, 4), (3, 2), (4, 8)])
 def test_stopped_by_a_signal_and_taken_up(job: Path, tmp_path: Path, before: int, after: int) -> None:
     """SIGUSR1 to all ranks: saved, status 75, one message; the next start reads only the rest."""

@@ -181,6 +181,10 @@ def finish_command(
     if args.max_rejects is not None:
         args.max_rejects.check(outcome.counts)
     with ctx.phase("output"):
+        if args.checkpoint:
+            from hpckit.sinks.target import remove_leftovers
+
+            ctx.on_root(remove_leftovers, [*paths, args.rejects])
         _write(ctx, titles, outcome, paths, overwrite)
         if args.rejects:
             write(ctx, outcome.rejects, args.rejects, overwrite)

@@ -101,6 +101,18 @@ def check_targets(paths: Sequence[str | None], overwrite: bool = False) -> None:
             seen.add(real)
 
 
+def remove_leftovers(paths: Sequence[str | None]) -> None:
+    """Remove what killed starts of the same job have left under temporary names beside its outputs. Local, on root."""
+    for path in paths:
+        if path is None:
+            continue
+        target = target_of(path)
+        ours = re.compile(rf"\.{re.escape(os.path.basename(target.path))}\.\d+-[0-9a-f]{{8}}\.tmp")
+        with output_errors(target.path):
+            for name in filter(ours.fullmatch, os.listdir(target.folder)):
+                remove(os.path.join(target.folder, name))
+
+
 class Pending:
     """A temporary name in the target's folder that becomes the target at `commit`, or vanishes at `discard`. Local:
     root makes it, other ranks write to `path` only."""

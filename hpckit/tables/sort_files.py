@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hpckit.errors import QueryError
 from hpckit.sinks import check_targets, write
 from hpckit.sinks.scratch import scratch_folder
+from hpckit.sinks.target import remove_leftovers
 from hpckit.sorting.columns import Key, as_keys
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
@@ -90,6 +91,8 @@ def sort_source(
             if accept is not None:
                 accept(outcome.counts)
             with ctx.phase("output"):
+                if checkpoint is not None:
+                    ctx.on_root(remove_leftovers, outputs)
                 rows = write(ctx, outcome.results[0].spool, output, again)
                 if rejects is not None:
                     write(ctx, outcome.rejects, rejects, again)
