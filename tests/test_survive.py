@@ -111,13 +111,15 @@ from hpckit.spmd import program, world
 
 def main():
     ctx, mode = world(), sys.argv[1]
+    if mode == "together":  # as on a busy machine, where the first one's abort comes too late to silence the others
+        sys.modules["hpckit.spmd.program"].STAGGER_S = 0.0
     try:
         while True:
             ctx.allreduce(1)
             if ctx.rank == 0:
                 os.kill(os.getpid(), 9)
     except RankLost:
-        if mode == "unhandled":
+        if mode in ("unhandled", "together"):
             raise
         loss = ctx.recover()
     assert (loss.lost, loss.origins, loss.renumbered, loss.epoch) == ((0,), (0,), {1: 0, 2: 1, 3: 2, 4: 3}, 1)
@@ -150,6 +152,7 @@ sys.exit(program(main))
         ("bug", 1, "ZeroDivisionError: oops"),
         ("status", 7, ""),
         ("unhandled", 1, "hpckit: a rank of this job died"),
+        ("together", 1, "hpckit: a rank of this job died"),
     ],
 )
 def test_exit_status_and_message_after_a_loss(mode: str, status: int, message: str, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,6 +17,7 @@ from hpckit.errors import EXIT_INTERNAL, EXIT_OK, EXIT_REQUEUE, EXIT_USER, Launc
 from hpckit.frozen import frozen
 from hpckit.spmd.chatter import Relay
 from hpckit.spmd.guard import STEP_S, Guard
+from hpckit.spmd.orphan import die_with_parent
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -26,7 +26,6 @@ RELAY_S = 2.0  # how long the last words of the ranks may take
 ABORT_S = 3.0  # how long a launcher may go on after a rank has ended the job
 FRESH_S = 5.0  # how old the last word of a node may be to count
 ENDED_S = 10.0  # how long a launcher may go on after the job has said that it ended well
-PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 @frozen
@@ -67,13 +66,17 @@ class Attempt:
         self._progress_s = self._start_s = time.monotonic()
         self._said_end = False
         self._told: int | None = None  # the exit status that a rank has told
+        self._speaker: int | None = None  # the rank that says why the job fails
         self._early = ""
         self._asked_s = self._ended_s = self._abort_s = 0.0
         self._asked_signal = 0
 
-    def take(self, message: dict[str, Any]) -> None:
-        """A message from a rank or a guard, in any thread."""
+    def take(self, message: dict[str, Any]) -> bool:
+        """A message from a rank or a guard, in any thread; False to a rank that should leave the word to another."""
         with self._lock:
+            if "speaks" in message:
+                self._speaker = message["speaks"] if self._speaker is None else self._speaker
+                return bool(self._speaker == message["speaks"])
             if "beats" in message and self._beats.get(str(message.get("node"))) != message["beats"]:
                 self._beats[str(message.get("node"))] = message["beats"]
                 self._progress_s = time.monotonic()
@@ -90,6 +93,7 @@ class Attempt:
             self._early = f"rank {message['early']} on {message['node']} died before the job had started up"
         if "lost" in message:
             self._say(message["lost"])
+        return True
 
     def run(
         self,
@@ -110,7 +114,7 @@ class Attempt:
                 stdin=subprocess.DEVNULL if sys.stdin is None or sys.stdin.isatty() else None,
                 stderr=subprocess.PIPE if self._chatty else None,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - this process has one thread so far
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread so far
             )
         except OSError as error:
             raise LaunchError(f"{arguments[0]} cannot be started: {error.strerror}") from error
@@ -202,9 +206,3 @@ def _in_words(code: int) -> str:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(number).name}"
     return f"exit status {code}"
-
-
-def _die_with_parent() -> None:
-    """In the child before exec: when hpckit dies, even by SIGKILL, the launcher is told to end."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

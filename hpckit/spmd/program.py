@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpckit.errors import EXIT_INTERNAL, EXIT_OK, Interrupted, RankLost, UserError
-from hpckit.spmd import failpoints, orphan, pulse
 from hpckit.spmd.launch import check_world_size, launcher_rank, launcher_size, single_thread
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
 MEET_S = 1.0  # how long a failing rank waits for all others to fail too
 MEET_AGREED_S = 10.0  # the same after an agreed error: the others are on their way, cleaning up
 ABORT_TIMEOUT_S = 10.0  # how long the others wait to be ended by root's abort
+SPEECH_S = 1.0  # how long a rank takes to say why it fails
 STAGGER_S = 0.2  # failing ranks time out one after another, so that the first one's abort silences the rest
 
 _world: Context | None = None
@@ -36,10 +36,13 @@ def world() -> Context:
     if _world is None:
         single_thread()
         os.environ.setdefault("MPIR_CVAR_SUPPRESS_ABORT_MESSAGE", "1")  # MPICH: our own message is the one to read
+        from hpckit.spmd import failpoints, pulse
         from hpckit.spmd.context import start
 
         sys.excepthook = _excepthook
         if launcher_size() > 1 or os.environ.get(pulse.PULSE_VARIABLE):
+            from hpckit.spmd import orphan
+
             orphan.follow_launcher()
             pulse.join()
         failpoints.arm_from_environment()
@@ -78,6 +81,8 @@ def _status_of(stop: SystemExit) -> int:
 
 def _end_in_order() -> None:
     """Tell those who watch that this process ends by itself; the launcher knows its status."""
+    from hpckit.spmd import pulse
+
     if _world is not None and os.environ.get(pulse.PULSE_VARIABLE):
         pulse.reach(pulse.ENDED)
         if _world.is_root:
@@ -154,7 +159,12 @@ def _abort(context: Context, status: int, error: BaseException | None) -> int:
     elif error is not None and not hasattr(error, "hpckit_rank"):
         error.hpckit_rank = context.rank  # type: ignore[attr-defined]
     if error is not None:
-        _say(describe(error))
+        from hpckit.spmd import telling
+
+        if telling.may_speak(context.origin):
+            _say(describe(error))
+        else:
+            time.sleep(SPEECH_S)  # the abort would cut the other one short
     context.abort(status)
     return status
 

@@ -18,29 +18,44 @@ from typing import Any
 SUPERVISOR_VARIABLE = "HPCKIT_SUPERVISOR"  # host:port:token
 TIMEOUT_S = 3.0
 MESSAGE_BYTES_MAX = 65536
+TAKEN, REFUSED = b"+", b"-"
 
 
 def tell(message: dict[str, Any], environ: Mapping[str, str] | None = None) -> bool:
     """Send `message` to the supervisor; whether there is one and it was reached. Local."""
-    address = (os.environ if environ is None else environ).get(SUPERVISOR_VARIABLE, "")
+    return _answer(message, os.environ if environ is None else environ) != b""
+
+
+def may_speak(origin: int) -> bool:
+    """Whether no other rank has asked this before: of several ranks that see the job fail one says so. Local.
+
+    True also where nobody can be asked, for a message said twice is better than none.
+    """
+    return _answer({"speaks": origin}, os.environ) != REFUSED
+
+
+def _answer(message: dict[str, Any], environ: Mapping[str, str]) -> bytes:
+    """What the supervisor says to `message`: TAKEN, REFUSED, or nothing at all."""
+    address = environ.get(SUPERVISOR_VARIABLE, "")
     host, _, rest = address.partition(":")
     port, _, token = rest.partition(":")
     if not port.isdigit():
-        return False
+        return b""
     try:
         with socket.create_connection((host, int(port)), timeout=TIMEOUT_S) as connection:
             connection.sendall(json.dumps({**message, "token": token}).encode())
             connection.shutdown(socket.SHUT_WR)
             connection.settimeout(TIMEOUT_S)
-            return connection.recv(1) == b"+"
+            return connection.recv(1)
     except OSError:
-        return False
+        return b""
 
 
 class Listener:
-    """Takes messages in a thread and hands each to `take`; `address` is what SUPERVISOR_VARIABLE should say."""
+    """Takes messages in a thread and hands each to `take`, which may refuse it by False; `address` is what
+    SUPERVISOR_VARIABLE should say."""
 
-    def __init__(self, take: Callable[[dict[str, Any]], None], other_nodes: bool) -> None:
+    def __init__(self, take: Callable[[dict[str, Any]], bool | None], other_nodes: bool) -> None:
         self._take, self._token = take, secrets.token_hex(16)
         self._socket = socket.create_server(("" if other_nodes else "127.0.0.1", 0), backlog=128)
         host = socket.gethostname() if other_nodes else "127.0.0.1"
@@ -69,8 +84,7 @@ class Listener:
                     connection.settimeout(TIMEOUT_S)
                     message = json.loads(_read(connection))
                     if hmac.compare_digest(str(message.pop("token")), self._token):
-                        self._take(message)
-                        connection.sendall(b"+")
+                        connection.sendall(REFUSED if self._take(message) is False else TAKEN)
                 except (OSError, ValueError, KeyError, AttributeError):
                     continue  # not one of ours
 
