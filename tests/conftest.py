@@ -80,14 +80,27 @@ def run(argv: list[str], timeout: float, **env: str) -> subprocess.CompletedProc
 
 def launch(ranks: int, argv: list[str], timeout: float = 60, **env: str) -> subprocess.CompletedProcess[str]:
     """Run argv on so many ranks; a leading "hpckit" or "python" means this interpreter's."""
+    command, environ = launching(ranks, argv, env)
+    return run(command, timeout, **environ)
+
+
+def begin(ranks: int, argv: list[str]) -> subprocess.Popen[str]:
+    """As `launch`, without waiting: a process group of its own, of which stderr is kept."""
+    command, environ = launching(ranks, argv, {})
+    return subprocess.Popen(
+        command, env=environ, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+
+
+def launching(ranks: int, argv: list[str], env: dict[str, str]) -> tuple[list[str], dict[str, str]]:
+    """(command, environment) that start argv on so many ranks."""
     from hpckit.spmd.mpirun import find_launcher
 
     if argv[0] == "hpckit":
         argv = [sys.executable, "-m", "hpckit.cli.main", *argv[1:]]
     elif argv[0] == "python":
         argv = [sys.executable, *argv[1:]]
-    command, environ = find_launcher().command(ranks, [str(word) for word in argv], {**os.environ, **env})
-    return run(command, timeout, **environ)
+    return find_launcher().command(ranks, [str(word) for word in argv], {**os.environ, **env})
 
 
 @pytest.fixture(scope="session")

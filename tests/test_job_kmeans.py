@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
-from conftest import launch
-
-from hpckit.spmd.mpirun import find_launcher
+from conftest import begin, launch
 
 JOB = str(Path(__file__).parent.parent / "jobs" / "kmeans.py")
 CLUSTERS = 5
@@ -57,14 +53,12 @@ def test_groups_are_those_of_numpy(points: Path, tmp_path: Path) -> None:
 
 def test_killed_and_taken_up_on_other_ranks(points: Path, tmp_path: Path) -> None:
     assert launch(1, argv_of(points, tmp_path, "quiet.h5")).returncode == 0
-    argv = [sys.executable, *argv_of(points, tmp_path, "out.h5", "--every", "0")[1:]]
-    command, environ = find_launcher().command(3, argv, os.environ)
-    process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, start_new_session=True)
+    process = begin(3, argv_of(points, tmp_path, "out.h5", "--every", "0"))
     while not list(tmp_path.glob("ck/manifest*")):
         assert process.poll() is None
         time.sleep(0.002)
     os.killpg(process.pid, signal.SIGKILL)
-    process.wait(30)
+    process.communicate(timeout=30)
     assert not (tmp_path / "out.h5").exists()
     done = launch(2, argv_of(points, tmp_path, "out.h5", "--every", "0"))
     assert done.returncode == 0 and "going on behind round" in done.stdout, done.stderr

@@ -12,9 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import _contents, launch, run
-
-from hpckit.spmd.mpirun import find_launcher
+from conftest import _contents, begin, launch, run
 
 SCRIPT = """
 SELECT node, count(*) AS n, count(DISTINCT level) d, first(time) f, quantile_cont(epoch, 0.9) q, avg(epoch) AS a
@@ -50,15 +48,6 @@ def argv_of(job: Path, out: Path, *more: object) -> list[str]:
     return [str(word) for word in (*argv, "--split-size", "20000", *more)]
 
 
-def start(ranks: int, argv: list[str]) -> subprocess.Popen[str]:
-    """The same as a process group of its own."""
-    command = [sys.executable, "-m", "hpckit.cli.main", *argv[1:]]
-    argv, environ = find_launcher().command(ranks, command, os.environ)
-    return subprocess.Popen(
-        argv, env=environ, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
-
-
 def end(process: subprocess.Popen[str]) -> str:
     """Kill all of it and return what it said."""
     os.killpg(process.pid, signal.SIGKILL)
@@ -71,7 +60,7 @@ def test_killed_at_any_moment_and_taken_up_on_other_ranks(job: Path, tmp_path: P
     out, save = tmp_path / "out", ("--checkpoint", tmp_path / "ck", "--checkpoint-every", "0.02s")
     resumed = 0
     for _ in range(5):
-        process = start(rng.choice(RANKS), argv_of(job, out, *save))
+        process = begin(rng.choice(RANKS), argv_of(job, out, *save))
         try:
             process.wait(timeout=rng.uniform(0.6, 1.8))
         except subprocess.TimeoutExpired:
@@ -102,7 +91,7 @@ def test_a_kill_while_outputs_are_written(job: Path, tmp_path: Path) -> None:
 def test_stopped_by_a_signal_and_taken_up(job: Path, tmp_path: Path, before: int, after: int) -> None:
     """SIGUSR1 to all ranks: saved, status 75, one message; the next start reads only the rest."""
     out, save = tmp_path / "out", ("--checkpoint", tmp_path / "ck", "--checkpoint-every", "0.02s")
-    process = start(before, argv_of(job, out, *save))
+    process = begin(before, argv_of(job, out, *save))
     deadline_s = time.monotonic() + 30
     while not list(tmp_path.glob("ck/part*")):
         assert time.monotonic() < deadline_s and process.poll() is None
@@ -121,7 +110,7 @@ def test_stopped_by_a_signal_and_taken_up(job: Path, tmp_path: Path, before: int
 
 def test_another_job_is_refused(job: Path, tmp_path: Path) -> None:
     save = ("--checkpoint", tmp_path / "ck", "--checkpoint-every", "0.02s")
-    process = start(1, argv_of(job, tmp_path / "out", *save))
+    process = begin(1, argv_of(job, tmp_path / "out", *save))
     while not list(tmp_path.glob("ck/part*")):
         time.sleep(0.01)
     end(process)
@@ -139,7 +128,7 @@ def test_what_was_spilled_is_saved_too(job: Path, tmp_path: Path) -> None:
     quiet, out = tmp_path / "quiet.parquet", tmp_path / "out.parquet"
     assert launch(1, [*argv, "--output", str(quiet)]).returncode == 0
     save = ["--checkpoint", str(tmp_path / "ck"), "--checkpoint-every", "0.02s", "--output", str(out)]
-    process = start(2, [*argv, *save])
+    process = begin(2, [*argv, *save])
     while not list(tmp_path.glob("ck/part*")):
         time.sleep(0.01)
     end(process)
@@ -157,7 +146,7 @@ def test_generating_goes_on_too(tmp_path: Path, path: str, more: tuple[str, ...]
     quiet, out = tmp_path / "quiet", tmp_path / "out"
     save = ["--checkpoint", str(tmp_path / "ck"), "--checkpoint-every", "0s"]
     assert launch(2, argv_of_generate(quiet)).returncode == 0
-    process = start(3, [*argv_of_generate(out), *save])
+    process = begin(3, [*argv_of_generate(out), *save])
     while not list(tmp_path.glob("ck/manifest*")):
         assert process.poll() is None
         time.sleep(0.005)

@@ -170,7 +170,7 @@ def test_an_existing_target_needs_overwrite(tmp_path: Path, kind: str) -> None:
 
 def test_a_target_that_appears_meanwhile_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "x.csv"
-    monkeypatch.setattr(target, "_sync", lambda _: path.write_text("somebody else's"))
+    monkeypatch.setattr(target, "sync_path", lambda _: path.write_text("somebody else's"))
     with pytest.raises(OutputError, match="came into being"):
         write(wild_table(10), path)
     assert path.read_text() == "somebody else's" and os.listdir(tmp_path) == ["x.csv"]

@@ -6,8 +6,10 @@ import contextlib
 import errno
 import os
 import time
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 WRITE_BYTES_MAX = 1 << 30  # one write(2) or read(2) moves less than 2 GiB
 
@@ -63,7 +65,12 @@ def rename(source: str, target: str) -> None:
 
 
 def sync_folder(path: str) -> None:
-    """The names in the folder are on disk when this returns; where folders cannot be synced they are taken as is."""
+    """The names in the folder are on disk when this returns."""
+    sync_path(path)
+
+
+def sync_path(path: str) -> None:
+    """fsync of a file or folder; file systems that cannot sync a folder are taken as they are."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

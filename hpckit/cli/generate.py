@@ -7,7 +7,7 @@ import re
 import sys
 from datetime import datetime, timezone
 
-from hpckit.cli.options import Parser, add_checkpoint, positive, seed
+from hpckit.cli.options import Parser, add_checkpoint, count, positive
 
 KINDS = {  # kind: summary; hpckit/generate/kinds.py has the rest, but imports NumPy
     "access": "web server access log, Apache combined format, about 210 bytes a line",
@@ -38,7 +38,7 @@ def parser() -> Parser:
     command.add_argument(
         "--rows", metavar="N", type=rows, required=True, help="lines to write, e.g. 1000000, 500k, 10M"
     )
-    command.add_argument("--seed", metavar="S", type=seed, default=1, help="another seed, another log (default 1)")
+    command.add_argument("--seed", metavar="S", type=count, default=1, help="another seed, another log (default 1)")
     command.add_argument(
         "--start", metavar="TIME", type=time_us, help="time of the first line, UTC unless it has a zone"
     )

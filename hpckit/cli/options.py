@@ -148,7 +148,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def seed(text: str) -> int:
+def count(text: str) -> int:
     """argparse type: an integer of at least 0."""
     if not text.isdigit():
         raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number of at least 0")

@@ -171,7 +171,7 @@ def finish_command(
     start_s: float,
 ) -> None:
     """Write results and rejects, say what was read and written, write the profile. Collective; may be repeated."""
-    overwrite = args.overwrite or ctx.epoch > 0  # what a loss interrupted may have been written already
+    overwrite, resumable = args.overwrite or outcome.again, bool(args.checkpoint)
     if any(path is not None and path.endswith(".parquet") for path in (*paths, args.rejects)):
         from hpckit.cli.postponed import import_parquet
 
@@ -181,13 +181,9 @@ def finish_command(
     if args.max_rejects is not None:
         args.max_rejects.check(outcome.counts)
     with ctx.phase("output"):
-        if args.checkpoint:
-            from hpckit.sinks.target import remove_leftovers
-
-            ctx.on_root(remove_leftovers, [*paths, args.rejects])
-        _write(ctx, titles, outcome, paths, overwrite)
+        _write(ctx, titles, outcome, paths, overwrite, resumable)
         if args.rejects:
-            write(ctx, outcome.rejects, args.rejects, overwrite)
+            write(ctx, outcome.rejects, args.rejects, overwrite, resumable)
     if ctx.is_root and not args.quiet:
         _summarise(outcome.counts, paths, time.monotonic() - start_s)
     if args.profile:
@@ -220,7 +216,9 @@ def check_outputs(prepared: Prepared, output: str | None, rejects: str | None, o
     return paths
 
 
-def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool) -> None:
+def _write(
+    ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool, resumable: bool
+) -> None:
     from hpckit.sinks import write
     from hpckit.sinks.terminal import show
     from hpckit.spmd.launch import on_terminal
@@ -228,7 +226,7 @@ def _write(ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | 
     several = len(paths) > 1
     for number, (result, path) in enumerate(zip(outcome.results, paths, strict=True)):
         if path is not None:
-            write(ctx, result.spool, path, overwrite)
+            write(ctx, result.spool, path, overwrite, resumable)
         else:
             if several and ctx.is_root and on_terminal(sys.stdout):
                 print(f"{number + 1}: {' '.join(titles[number].split())}", flush=True)

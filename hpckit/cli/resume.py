@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import replace
 from typing import Any
@@ -11,7 +10,7 @@ from hpckit.batch import jobstate, records, settings, submission
 from hpckit.batch.records import Record
 from hpckit.batch.request import RANGE_HELP, Request, node_range, save_before, with_ranks
 from hpckit.cli import submit
-from hpckit.cli.options import Parser
+from hpckit.cli.options import Parser, count
 from hpckit.errors import UserError
 
 
@@ -35,17 +34,11 @@ def parser() -> Parser:
     add("-q", "--qos", metavar="Q", help="quality of service")
     add("--mem", metavar="SIZE", help="memory of a node")
     add("-C", "--constraint", metavar="F", help="features of nodes")
-    add("--restarts", type=_count, metavar="K", help="how often it is queued again")
+    add("--restarts", type=count, metavar="K", help="how often it is queued again")
     add("--dry-run", action="store_true", help="show the script and Slurm's verdict; submit nothing")
     add("--folder", metavar="DIR", help="the job's folder, if its number alone does not lead there")
     add("--parsable", action="store_true", help="print nothing but the new job's number")
     return command
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
 
 
 def main(argv: list[str]) -> int:

@@ -7,8 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from hpckit.cli.options import Parser, UsageError, duration, positive
-from hpckit.cli.options import seed as count
+from hpckit.cli.options import Parser, UsageError, count, duration, positive
 from hpckit.spmd.launch import TERMINAL_VARIABLE, on_terminal
 from hpckit.spmd.mpirun import find_launcher
 from hpckit.spmd.supervisor import Care, supervise

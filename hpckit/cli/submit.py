@@ -13,7 +13,7 @@ from typing import Any
 from hpckit.batch import folders, mpi, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before, with_ranks
 from hpckit.batch.script import prefix
-from hpckit.cli.options import Parser, UsageError, duration, positive
+from hpckit.cli.options import Parser, UsageError, count, duration, positive
 from hpckit.cli.submit_command import (
     PROG,
     SPECIAL,
@@ -73,9 +73,7 @@ def parser() -> Parser:
     add("--exclusive", action="store_true", default=None, help="no other jobs on the nodes")
     going_on = command.add_argument_group("going on")
     add = going_on.add_argument
-    add(
-        "--restarts", type=_count, metavar="K", help=f"how often the job is queued again (default {RESTARTS}; 0: never)"
-    )
+    add("--restarts", type=count, metavar="K", help=f"how often the job is queued again (default {RESTARTS}; 0: never)")
     add("--chain", type=positive, metavar="K", help="K jobs in a row instead, where requeueing is not allowed")
     add(
         "--save-before",
@@ -111,12 +109,6 @@ def parser() -> Parser:
     add("--folder", metavar="DIR", help="for log, script and state (default: OUTPUT.job)")
     add("--parsable", action="store_true", help="print nothing but the job's number")
     return command
-
-
-def _count(text: str) -> int:
-    if not text.isdigit():
-        raise argparse.ArgumentTypeError(f"{text!r}: expected a whole number, 0 or more")
-    return int(text)
 
 
 def _duration(text: str) -> str:

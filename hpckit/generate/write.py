@@ -205,16 +205,12 @@ class _Writer:
 
     def sync(self) -> None:
         """See that what was written is on disk. OutputError if the disk refuses."""
-        from hpckit.sinks.target import output_errors
+        from hpckit.sinks.target import output_errors, sync_path
 
         self.close()
-        for file in sorted(self._unsynced):
-            with output_errors(self._layout.path):
-                fd = os.open(self._layout.place(self._base, file), os.O_WRONLY)
-                try:
-                    os.fsync(fd)
-                finally:
-                    os.close(fd)
+        with output_errors(self._layout.path):
+            for file in sorted(self._unsynced):
+                sync_path(self._layout.place(self._base, file))
         self._unsynced.clear()
 
     def close(self) -> None:
@@ -225,17 +221,13 @@ class _Writer:
 
 def _finish(pending: Pending, request: Request) -> None:
     """Date the files, sync them and give the output its name. Local, on root."""
-    from hpckit.sinks.target import output_errors
+    from hpckit.sinks.target import output_errors, sync_path
 
     layout = request.layout
     with output_errors(layout.path):
         for file in range(len(layout.names)):
             path = layout.place(pending.path, file)
             modified_s = _modified_s(request, file)
-            fd = os.open(path, os.O_RDWR)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_path(path)
             os.utime(path, (modified_s, modified_s))
     pending.commit()

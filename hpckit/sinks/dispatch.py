@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from hpckit.errors import OutputError, RankLost
 from hpckit.sinks.interrupts import SIGNALS, removed_on_signal
-from hpckit.sinks.target import Pending, Target, check_target, output_errors, remove
+from hpckit.sinks.target import Pending, Target, check_target, output_errors, remove, remove_leftovers
 from hpckit.spmd.failpoints import fail_point
 
 if TYPE_CHECKING:
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from hpckit.tables.spool import Spool
 
 
-def write(ctx: Context, spool: Spool, path: str | os.PathLike[str], overwrite: bool = False) -> int:
+def write(
+    ctx: Context, spool: Spool, path: str | os.PathLike[str], overwrite: bool = False, resumable: bool = False
+) -> int:
     """Write the rows of all ranks to `path`, its kind by the ending; returns the rows of all ranks. Collective.
 
     .csv .tsv .jsonl .ndjson (also with .gz or .zst behind it), .parquet, .arrow .feather, .h5 .hdf5. The bytes are the
     same at any number of ranks. The file appears whole or not at all: on an error of any rank every rank raises it
-    (OutputError for what the user can mend) and nothing is left in the folder.
+    (OutputError for what the user can mend) and nothing is left in the folder. A job that is killed leaves a temporary
+    file; with `resumable` this is one that is taken up again, and removes what its earlier starts have left.
     """
-    target = ctx.on_root(check_target, os.fspath(path), overwrite)
+    target = ctx.on_root(_prepared, os.fspath(path), overwrite, resumable)
     total_rows = ctx.allreduce(spool.total_rows, "sum")
     total_bytes = ctx.allreduce(spool.nbytes, "sum")
     if target.kind == "hdf5":
@@ -46,6 +49,14 @@ def write(ctx: Context, spool: Spool, path: str | os.PathLike[str], overwrite: b
         with _appearing(ctx, target, overwrite) as temporary:
             text.write_text(ctx, spool, target, temporary)
     return total_rows
+
+
+def _prepared(path: str, overwrite: bool, resumable: bool) -> Target:
+    """The target, checked, with nothing beside it that killed starts of this job have left. Local, on root."""
+    target = check_target(path, overwrite)
+    if resumable:
+        remove_leftovers(target)
+    return target
 
 
 def write_many(

@@ -10,6 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Sequence
 
+from hpckit.checkpoint.files import sync_path
 from hpckit.errors import OutputError
 from hpckit.frozen import frozen
 from hpckit.sinks.scratch import free_bytes
@@ -101,16 +102,12 @@ def check_targets(paths: Sequence[str | None], overwrite: bool = False) -> None:
             seen.add(real)
 
 
-def remove_leftovers(paths: Sequence[str | None]) -> None:
-    """Remove what killed starts of the same job have left under temporary names beside its outputs. Local, on root."""
-    for path in paths:
-        if path is None:
-            continue
-        target = target_of(path)
-        ours = re.compile(rf"\.{re.escape(os.path.basename(target.path))}\.\d+-[0-9a-f]{{8}}\.tmp")
-        with output_errors(target.path):
-            for name in filter(ours.fullmatch, os.listdir(target.folder)):
-                remove(os.path.join(target.folder, name))
+def remove_leftovers(target: Target) -> None:
+    """Remove what killed starts of the same job have left under temporary names beside `target`. Local, on root."""
+    ours = re.compile(rf"\.{re.escape(os.path.basename(target.path))}\.\d+-[0-9a-f]{{8}}\.tmp")
+    with output_errors(target.path):
+        for name in filter(ours.fullmatch, os.listdir(target.folder)):
+            remove(os.path.join(target.folder, name))
 
 
 class Pending:
@@ -137,9 +134,9 @@ class Pending:
     def commit(self) -> None:
         """Sync and give the output its name; the folder is synced too, so the name survives a power cut."""
         with output_errors(self.target.path):
-            _sync(self.path)
+            sync_path(self.path)
             self._rename()
-            _sync(self.target.folder)
+            sync_path(self.target.folder)
         _pending.discard(self.path)
 
     def discard(self) -> None:
@@ -204,18 +201,6 @@ def _allocated_bytes(path: str) -> int:
     """Disk space that a file, or the files of a folder, take."""
     files = [os.path.join(path, name) for name in os.listdir(path)] if os.path.isdir(path) else [path]
     return sum(os.stat(file).st_blocks * 512 for file in files if os.path.exists(file))
-
-
-def _sync(path: str) -> None:
-    """fsync of a file or folder; file systems that cannot sync a folder are taken as they are."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(fd)
 
 
 def remove(path: str) -> None:

@@ -14,7 +14,8 @@ import signal
 import sys
 import threading
 import time
-from pathlib import Path
+
+from hpckit.spmd.pulse import stat
 
 GRACE_S = 20.0  # between being told to end and the end
 POLL_S = 1.0
@@ -30,8 +31,14 @@ def follow_launcher() -> None:
     if launcher is None:
         return
     if os.getppid() == launcher:  # the kernel goes by the thread that forked: these launchers have one for it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        die_with_parent()
     threading.Thread(target=_follow, args=(launcher,), daemon=True, name="launcher").start()
+
+
+def die_with_parent() -> None:
+    """From now on this process gets SIGTERM when its parent dies, even by SIGKILL. Local; nothing but on Linux."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def find_launcher(pid: int | None = None) -> int | None:
@@ -39,19 +46,13 @@ def find_launcher(pid: int | None = None) -> int | None:
     pid = os.getppid() if pid is None else pid
     while pid > 1:
         try:
-            name, fields = _stat(pid)
+            name, fields = stat(pid)
         except OSError:
             return None
         if name in LAUNCHERS:
             return pid
         pid = int(fields[1])
     return None
-
-
-def _stat(pid: int) -> tuple[str, list[str]]:
-    """(name, the fields behind it) of /proc/PID/stat, see proc(5)."""
-    head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
-    return head.partition("(")[2], tail.split()
 
 
 def _follow(launcher: int) -> None:
@@ -73,6 +74,6 @@ def _wait_for_end(pid: int) -> None:
 
 def _is_running(pid: int) -> bool:
     try:
-        return _stat(pid)[1][0] not in "ZX"
+        return stat(pid)[1][0] not in "ZX"
     except OSError:
         return False

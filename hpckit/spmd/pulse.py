@@ -10,7 +10,6 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-import subprocess
 import sys
 from pathlib import Path
 
@@ -117,12 +116,18 @@ def cpu_ticks(pid: int) -> int | None:
     return None if user is None or system is None else user + system
 
 
+def stat(pid: int) -> tuple[str, list[str]]:
+    """(name, the fields behind it) of /proc/PID/stat, see proc(5). OSError if there is no such process."""
+    head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    return head.partition("(")[2], tail.split()
+
+
 def _stat_field(pid: int, index: int) -> int | None:
-    """A number of /proc/PID/stat, counted behind the name in parentheses (proc(5)); a zombie is no process any more."""
+    """A number of /proc/PID/stat, counted behind the name; a zombie is no process any more."""
     if not Path("/proc/self/stat").exists():
         return 0
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        _, fields = stat(pid)
     except OSError:
         return None
     return None if fields[0] in "ZX" else int(fields[index])
@@ -130,6 +135,8 @@ def _stat_field(pid: int, index: int) -> int | None:
 
 def _start_guard(path: str) -> None:
     """Watch the ranks of this node, from a process that goes on when a rank is stopped or killed."""
+    import subprocess
+
     subprocess.Popen(
         [sys.executable, "-m", "hpckit.spmd.guard", path, os.environ.get(HEARTBEAT_VARIABLE, "0")],
         stdin=subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -71,7 +71,7 @@ def run_script(ctx: Context, prepared: Prepared, options: RunOptions, deliver: C
             selected[i] if kind == "select" else _described(ctx, kind, prepared.plans[i], outcome.counts)
             for i, kind in enumerate(prepared.kinds)
         ]
-        deliver(Outcome(results, outcome.rejects, outcome.counts))
+        deliver(replace(outcome, results=results))
 
     run_plans(ctx, [prepared.plans[i] for i in numbers], prepared.opened, options, deliver_all)
 

@@ -51,11 +51,22 @@ class Result:
 
 @dataclass(slots=True)
 class Outcome:
-    """Results of all statements in their order, and the rejected records of all scans on this rank by ordinal."""
+    """Results of all statements in their order, and the rejected records of all scans on this rank by ordinal.
+
+    again    whether they may have been delivered before, and a rank was lost in it: outputs may replace themselves
+    """
 
     results: list[Result]
     rejects: Spool
     counts: LineCounts
+    again: bool = False
+
+    def release(self, ctx: Context) -> None:
+        """Give memory and disk back, unless it may all have to be delivered once more. Local."""
+        for result in self.results:
+            result.release(ctx)
+        if not ctx.surviving:
+            self.rejects.close()
 
 
 class SpooledRejects:
@@ -98,6 +109,7 @@ class Job:
         self.rejects = Spool(REJECT_SCHEMA, options.scratch, REJECTS_MEMORY_BYTES)
         self.scans: dict[Source, SharedScan] = {}
         self._resumed = False  # whether any rank may have read something before this attempt
+        self._again = False  # whether there was an attempt before this one
         first = 0
         for source in dict.fromkeys(plan.source for plan in plans):
             members = [plan for plan in plans if plan.source == source]
@@ -159,11 +171,11 @@ class Job:
             for i, pipeline in zip(numbers, scan.pipelines, strict=True):
                 spool = finish(self.ctx, pipeline, self.plans[i], self.options)
                 results[i] = Result(self.plans[i], spool, scan.total)
-        return Outcome([results[i] for i in range(len(self.plans))], self.rejects, total)
+        return Outcome([results[i] for i in range(len(self.plans))], self.rejects, total, self._again)
 
     def take_over(self) -> None:
         """After a loss: take in what the lost ranks had saved; the rest is read again. Collective (survivors)."""
-        self._resumed = True
+        self._resumed = self._again = True
         if self._checkpoints is not None:
             self._checkpoints.take_over()
 

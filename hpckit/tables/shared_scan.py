@@ -37,8 +37,8 @@ class SharedScan:
         source: OpenSource,
         plans: Sequence[Plan],
         options: RunOptions,
-        first_unit: int = 0,
-        statements: int | None = None,
+        first_unit: int,
+        statements: int,
     ) -> None:
         """Collective. `statements` of the whole job share the memory."""
         self.ctx, self.source, self.options, self.first_unit = ctx, source, options, first_unit
@@ -47,7 +47,7 @@ class SharedScan:
         chains = [projected(plan) for plan in plans]
         # What a source leaves out because of a predicate, it does not check.
         operators, terms = (chains, []) if options.read.validate_all else push_down(chains, source)
-        memory_bytes, statements = ctx.memory_budget(options.memory_bytes), statements or len(plans)
+        memory_bytes = ctx.memory_budget(options.memory_bytes)
         budget = Budget(memory_bytes // (4 * statements), options.scratch, memory_bytes // statements)
         with ctx.agreed("planning"):
             columns = wanted_columns(operators, source)

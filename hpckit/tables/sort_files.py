@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from hpckit.errors import QueryError
 from hpckit.sinks import check_targets, write
 from hpckit.sinks.scratch import scratch_folder
-from hpckit.sinks.target import remove_leftovers
 from hpckit.sorting.columns import Key, as_keys
 from hpckit.sources.base import OpenSource, ReadOptions
 from hpckit.sources.counts import LineCounts
@@ -83,21 +82,18 @@ def sort_source(
     sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted), by_bits=True)
     folder = scratch_folder(scratch)
     options = RunOptions(read, memory_bytes, folder, progress, checkpoint, checkpoint_every_s)
-    epoch = ctx.epoch
 
     def deliver(outcome: Outcome) -> Sorted:
-        again = overwrite or ctx.epoch > epoch  # done again after a loss, it may replace what it wrote before
+        replace, resumable = overwrite or outcome.again, checkpoint is not None
         try:
             if accept is not None:
                 accept(outcome.counts)
             with ctx.phase("output"):
-                if checkpoint is not None:
-                    ctx.on_root(remove_leftovers, outputs)
-                rows = write(ctx, outcome.results[0].spool, output, again)
+                rows = write(ctx, outcome.results[0].spool, output, replace, resumable)
                 if rejects is not None:
-                    write(ctx, outcome.rejects, rejects, again)
+                    write(ctx, outcome.rejects, rejects, replace, resumable)
         finally:
-            outcome.results[0].release(ctx)
+            outcome.release(ctx)
         return Sorted(rows, outcome.counts)
 
     return run_plans(ctx, [Plan(source, (sort,), columns)], {source: opened}, options, deliver)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Table", "col", "collect_all", "len_", "lit", "when"]
 
-T = TypeVar("T")
 TARGETS = ("all", "root", "local")
 
 
@@ -164,16 +163,15 @@ class Table:
 
         ctx = self.bound.context
         ctx.on_root(_checked, check_target, path, overwrite)
-        epoch = ctx.epoch
 
-        def deliver(table: Table, result: Result) -> int:
+        def deliver(outcome: Outcome) -> int:
             try:
-                # Done again after a loss, it may replace what it wrote before.
-                return write(ctx, result.spool, path, overwrite or ctx.epoch > epoch)
+                return write(ctx, outcome.results[0].spool, path, overwrite or outcome.again)
             finally:
-                result.release(ctx)
+                outcome.release(ctx)
 
-        return _run([self], deliver)[0]
+        bound = self.bound
+        return run_plans(ctx, [self.plan()], {bound.source: bound.opened}, bound.options, deliver)
 
     write_csv = write_jsonl = write_parquet = write_arrow = write_hdf5 = write
 
@@ -202,32 +200,25 @@ def collect_all(tables: Sequence[Table], to: str = "all") -> list[pa.Table]:
     """Compute several tables; those over the same source share one scan of it. Collective. See Table.collect."""
     if to not in TARGETS:
         raise QueryError(f"collect(to={to!r}): expected one of {', '.join(TARGETS)}")
-    return _run(tables, lambda table, result: _collected(table.bound, result, to))
-
-
-def _run(tables: Sequence[Table], deliver: Callable[[Table, Result], T]) -> list[T]:
-    """What `deliver` makes of the results, in the order of `tables`. Collective.
-
-    Only what is read alike shares a scan: a file may be read in two time zones.
-    """
+    # Only what is read alike shares a scan: a file may be read in two time zones.
     alike: dict[tuple[int, RunOptions], list[int]] = {}
     for i, table in enumerate(tables):
         alike.setdefault((id(table.bound.context), table.bound.options), []).append(i)
-    delivered: dict[int, T] = {}
+    collected: dict[int, pa.Table] = {}
     for numbers in alike.values():
         first, members = tables[numbers[0]].bound, [tables[i] for i in numbers]
         opened = {table.bound.source: table.bound.opened for table in members}
         plans = [table.plan() for table in members]
-        made = run_plans(first.context, plans, opened, first.options, partial(_each, deliver, members))
-        delivered.update(zip(numbers, made, strict=True))
-    return [delivered[i] for i in range(len(tables))]
+        made = run_plans(first.context, plans, opened, first.options, partial(_collected, first, to))
+        collected.update(zip(numbers, made, strict=True))
+    return [collected[i] for i in range(len(tables))]
 
 
-def _each(deliver: Callable[[Table, Result], T], tables: Sequence[Table], outcome: Outcome) -> list[T]:
-    return [deliver(table, result) for table, result in zip(tables, outcome.results, strict=True)]
+def _collected(bound: Bound, to: str, outcome: Outcome) -> list[pa.Table]:
+    return [_rows(bound, result, to) for result in outcome.results]
 
 
-def _collected(bound: Bound, result: Result, to: str) -> pa.Table:
+def _rows(bound: Bound, result: Result, to: str) -> pa.Table:
     ctx, spool = bound.context, result.spool
     share = ctx.allreduce(spool.nbytes, "max" if to == "local" else "sum")
     budget = ctx.memory_budget(bound.options.memory_bytes)
