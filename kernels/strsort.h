@@ -3,7 +3,12 @@
  * Multikey MSD radix sort with cached words (Ng and Kakehi, "Cache efficient radix sort for string sorting", 2007; the
  * word at a time is from Bentley and Sedgewick's multikey quicksort, 1997): sort by the cached word, then load the next
  * word of rows that tie. A column is a level. The word of a string at a depth holds 7 bytes and, in its lowest byte, how
- * many are left (8: more than 7), so that words order as strings do and "a" differs from "a\0". */
+ * many are left (8: more than 7), so that words order as strings do and "a" differs from "a\0".
+ *
+ * Names, paths and numbers use few different bytes. In a large range the bytes that occur are numbered in their order, 0
+ * being the end of a string, and a word holds as many numbers as fit: 12 bytes of hexadecimal digits, not 7. Beginnings
+ * that all have are left out. Both are guessed from a sample and checked while the words are made, so that it takes one
+ * pass over the strings; only where the guess was wrong they are looked through before. */
 #ifndef HPCKIT_STRSORT_H
 #define HPCKIT_STRSORT_H
 #include <stdint.h>
@@ -16,6 +21,11 @@
 #define STRSORT_WIDE_ROWS 4096 /* from here on a pass looks at 12 bits */
 #define STRSORT_BLOCK 256     /* rows looked at ahead, so that their strings are on the way */
 #define STRSORT_SKIP_ROWS 512 /* common beginnings are skipped in ranges of this size */
+#define STRSORT_CODED_ROWS 4096 /* ranges of this size are looked through for their alphabet */
+#define STRSORT_CODED_MAX 16  /* bytes of a string in a coded word, at most */
+#define STRSORT_SHARED_MAX 256 /* bytes of a common beginning that are looked for at a time */
+#define STRSORT_TIES_SHARE 8  /* a code in which more than this share of the sample ties is of no use */
+#define STRSORT_SAMPLE 1024   /* rows of a range that tell its common beginning and alphabet, until one belies them */
 
 enum { STRSORT_WORDS, STRSORT_NUMBERS, STRSORT_TEXT32, STRSORT_TEXT64 };
 
@@ -39,6 +49,15 @@ typedef struct {
     int64_t begin, end, depth;
     int32_t level;
 } strsort_task;
+
+/* The alphabet of a range. `step` bytes of a string are in a word, `bits` each; bits 0: bytes are not coded. `shared`: the
+ * bytes that all strings have before these. */
+typedef struct {
+    uint8_t symbol[256];
+    int32_t bits, step;
+    const uint8_t *shared;
+    int64_t shared_bytes;
+} strsort_code;
 
 static inline int strsort_is_text(const strsort_level *level) { return level->kind >= STRSORT_TEXT32; }
 
@@ -78,6 +97,19 @@ static inline void strsort_next(const strsort_level *levels, uint64_t word, int3
     const strsort_level *here = levels + *level;
     if (strsort_is_text(here) && ((word ^ here->flip) & 0xFF) == STRSORT_MORE) {
         *depth += STRSORT_STEP;
+    } else {
+        *level += 1;
+        *depth = 0;
+    }
+}
+
+/* The same for a word that may be coded: where the last byte it holds is none, the string has ended. */
+static inline void strsort_next_coded(const strsort_code *code, const strsort_level *levels, uint64_t word, int32_t *level,
+                                      int64_t *depth) {
+    if (!code->bits) {
+        strsort_next(levels, word, level, depth);
+    } else if ((word ^ levels[*level].flip) & (((uint64_t)1 << code->bits) - 1)) {
+        *depth += code->step;
     } else {
         *level += 1;
         *depth = 0;
@@ -177,6 +209,121 @@ static uint64_t strsort_load(const strsort_level *level, strsort_item *items, in
     return differ;
 }
 
+/* Note the bytes that row has in the STRSORT_CODED_MAX places from `depth` on. */
+static inline void strsort_see(const strsort_level *level, int64_t row, int64_t depth, uint8_t *seen) {
+    int64_t begin = strsort_begin(level, row) + depth, left = strsort_begin(level, row + 1) - begin;
+    const uint8_t *p = level->data + begin;
+    if (left > STRSORT_CODED_MAX) left = STRSORT_CODED_MAX;
+    for (int64_t k = 0; k < left; k++) seen[p[k]] = 1;
+}
+
+/* How many bytes from `depth` on, at most STRSORT_SHARED_MAX, every one of some rows shares with the first. */
+static int64_t strsort_shared(const strsort_level *level, const strsort_item *items, int64_t n, int64_t step, int64_t depth) {
+    const uint8_t *first = level->data + strsort_begin(level, items[0].row) + depth;
+    int64_t shared = strsort_begin(level, items[0].row + 1) - strsort_begin(level, items[0].row) - depth;
+    if (shared > STRSORT_SHARED_MAX) shared = STRSORT_SHARED_MAX;
+    for (int64_t i = 0; i < n && shared > 0; i += step) {
+        int64_t begin = strsort_begin(level, items[i].row) + depth, left = strsort_begin(level, items[i].row + 1) - begin, k = 0;
+        if (left < shared) shared = left;
+        while (k < shared && level->data[begin + k] == first[k]) k++;
+        shared = k;
+    }
+    return shared < 0 ? 0 : shared;
+}
+
+/* Guess the alphabet and the common beginning of a range from one of `step` rows. 0: more than 255 bytes, or none. */
+static int strsort_make_code(strsort_code *code, const strsort_level *level, const strsort_item *items, int64_t n,
+                             int64_t step, int64_t depth) {
+    uint8_t seen[256] = {0};
+    int32_t symbols = 0;
+    code->shared = level->data + strsort_begin(level, items[0].row) + depth;
+    code->shared_bytes = strsort_shared(level, items, n, step, depth);
+    for (int64_t i = 0; i < n; i += step) strsort_see(level, items[i].row, depth + code->shared_bytes, seen);
+    for (int32_t byte = 0; byte < 256; byte++) code->symbol[byte] = seen[byte] ? (uint8_t)++symbols : 0;
+    if (symbols == 0 || symbols == 256) return 0;
+    code->bits = 32 - __builtin_clz((uint32_t)symbols);
+    code->step = 64 / code->bits < STRSORT_CODED_MAX ? 64 / code->bits : STRSORT_CODED_MAX;
+    return 1;
+}
+
+/* The word of a row at `depth`, and in *wrong whether its string does not begin as the code says or has other bytes. */
+static inline uint64_t strsort_coded(const strsort_code *code, const strsort_level *level, int64_t row, int64_t depth,
+                                     int *wrong) {
+    int64_t begin = strsort_begin(level, row) + depth, left = strsort_begin(level, row + 1) - begin - code->shared_bytes;
+    const uint8_t *p = level->data + begin;
+    uint64_t word = 0;
+    int unknown = left < 0;
+    if (!unknown && code->shared_bytes) unknown = memcmp(p, code->shared, (size_t)code->shared_bytes) != 0;
+    p += code->shared_bytes;
+    if (left >= code->step) {
+        for (int32_t k = 0; k < code->step; k++) {
+            uint64_t symbol = code->symbol[p[k]];
+            unknown |= !symbol;
+            word = word << code->bits | symbol;
+        }
+    } else {
+        for (int64_t k = 0; k < left; k++) {
+            uint64_t symbol = code->symbol[p[k]];
+            unknown |= !symbol;
+            word = word << code->bits | symbol;
+        }
+        if (left > 0) word <<= code->bits * (code->step - left);
+    }
+    *wrong |= unknown;
+    return level->flip ^ word;
+}
+
+/* Load the words of a range by a code. Returns whether it was right for all rows; *differ are the bits in which words
+ * differ. */
+static int strsort_load_coded(const strsort_code *code, const strsort_level *level, strsort_item *items, int64_t n,
+                              int64_t depth, uint64_t *differ) {
+    int wrong = 0;
+    *differ = 0;
+    for (int64_t i = 0; i < n && !wrong; i++) {
+        if (i + 24 < n) strsort_prefetch_offset(level, items[i + 24].row);
+        if (i + 12 < n) strsort_prefetch_text(level, items[i + 12].row, depth + code->shared_bytes);
+        items[i].word = strsort_coded(code, level, items[i].row, depth, &wrong);
+        *differ |= items[i].word ^ items[0].word;
+    }
+    return !wrong;
+}
+
+/* Whether the words of many of a sample are the same. Then a shorter word is the better one: it leaves larger ranges, which
+ * lie in the order of the rows, and strings of rows that are far apart cost more to get at than to compare. */
+static int strsort_ties_often(const strsort_code *code, const strsort_level *level, const strsort_item *items, int64_t n,
+                              int64_t step, int64_t depth) {
+    uint64_t slots[4 * STRSORT_SAMPLE];
+    int64_t ties = 0, rows = 0;
+    int wrong = 0;
+    memset(slots, 0xff, sizeof slots);
+    for (int64_t i = 0; i < n && rows < 2 * STRSORT_SAMPLE; i += step, rows++) {
+        uint64_t word = strsort_coded(code, level, items[i].row, depth, &wrong);
+        uint64_t at = (word * 0x9E3779B97F4A7C15ULL) >> 52;
+        while (slots[at] != ~0ULL && slots[at] != word) at = (at + 1) & (4 * STRSORT_SAMPLE - 1);
+        ties += slots[at] == word;
+        slots[at] = word;
+    }
+    return ties > rows / STRSORT_TIES_SHARE;
+}
+
+/* Find a code for a large range of strings and load it, *depth going behind what all rows share. Returns whether there
+ * is one that leaves something to sort by. */
+static int strsort_encode(strsort_code *code, const strsort_level *level, strsort_item *items, int64_t n, int64_t *depth,
+                          uint64_t *differ) {
+    for (int64_t step = n / STRSORT_SAMPLE;; step = 1) {
+        if (!strsort_make_code(code, level, items, n, step, *depth)) break;
+        if (strsort_ties_often(code, level, items, n, step, *depth)) break;
+        if (strsort_load_coded(code, level, items, n, *depth, differ)) {
+            *depth += code->shared_bytes;
+            if (*differ) return 1;
+            break;
+        }
+        if (step == 1) break;
+    }
+    code->bits = 0;
+    return 0;
+}
+
 /* Ties of a few rows: by insertion, whole keys compared where the next words tie too. */
 static void strsort_few(const strsort_level *levels, int32_t count, strsort_item *items, int64_t n, int32_t level,
                         int64_t depth) {
@@ -216,16 +363,16 @@ static int strsort_push(strsort_stack *stack, int64_t begin, int64_t end, int32_
 }
 
 /* Behind a sort by word: runs of equal words that are not finished are sorted (a few rows) or put on the stack. */
-static int strsort_ties(const strsort_level *levels, int32_t count, strsort_item *items, int64_t begin, int64_t end,
-                        int32_t level, int64_t depth, strsort_stack *stack) {
-    int64_t ahead = begin;
+static int strsort_ties(const strsort_level *levels, int32_t count, const strsort_code *code, strsort_item *items,
+                        int64_t begin, int64_t end, int32_t level, int64_t depth, strsort_stack *stack) {
+    int64_t ahead = begin, step = code->bits ? code->step : STRSORT_STEP;
     for (int64_t i = begin; i < end;) {
         if (i >= ahead && strsort_is_text(levels + level)) {
             int64_t from = ahead, to = ahead + STRSORT_BLOCK < end ? ahead + STRSORT_BLOCK : end;
             for (int pass = 0; pass < 2; pass++)
                 for (int64_t k = from; k + 1 < to; k++)
                     if (items[k].word == items[k + 1].word || (k > from && items[k].word == items[k - 1].word)) {
-                        if (pass) strsort_prefetch_text(levels + level, items[k].row, depth + STRSORT_STEP);
+                        if (pass) strsort_prefetch_text(levels + level, items[k].row, depth + step);
                         else strsort_prefetch_offset(levels + level, items[k].row);
                     }
             ahead = to;
@@ -236,7 +383,7 @@ static int strsort_ties(const strsort_level *levels, int32_t count, strsort_item
         if (stop - i > 1) {
             int32_t next = level;
             int64_t deeper = depth;
-            strsort_next(levels, word, &next, &deeper);
+            strsort_next_coded(code, levels, word, &next, &deeper);
             if (next < count) {
                 if (stop - i <= STRSORT_SMALL) strsort_few(levels, count, items + i, stop - i, next, deeper);
                 else if (strsort_push(stack, i, stop, next, deeper)) return -1;
@@ -252,23 +399,27 @@ static int strsort_range(const strsort_level *levels, int32_t count, strsort_ite
                          strsort_task task, strsort_stack *stack) {
     int64_t n = task.end - task.begin;
     strsort_item *range = items + task.begin;
+    strsort_code code;
+    code.bits = 0;
     while (task.level < count) {
         const strsort_level *level = levels + task.level;
-        uint64_t shortest, differ = strsort_load(level, range, n, task.depth, &shortest);
-        if (!differ) {
-            strsort_next(levels, range[0].word, &task.level, &task.depth);
-            continue;
-        }
-        if (strsort_is_text(level) && n >= STRSORT_SKIP_ROWS) {
+        uint64_t shortest, differ;
+        if (!(strsort_is_text(level) && n >= STRSORT_CODED_ROWS
+              && strsort_encode(&code, level, range, n, &task.depth, &differ))) {
+            differ = strsort_load(level, range, n, task.depth, &shortest);
+            if (!differ) {
+                strsort_next(levels, range[0].word, &task.level, &task.depth);
+                continue;
+            }
             uint64_t common = (uint64_t)__builtin_clzll(differ) / 8;
             if (common > shortest) common = shortest;
-            if (common > 1 && common < STRSORT_STEP) { /* more of what differs fits into the word */
-                task.depth += (int64_t)common;
+            if (strsort_is_text(level) && n >= STRSORT_SKIP_ROWS && common > 1 && common < STRSORT_STEP) {
+                task.depth += (int64_t)common; /* more of what differs fits into the word */
                 differ = strsort_load(level, range, n, task.depth, &shortest);
             }
         }
         strsort_radix(range, spare, n, differ, 0);
-        return strsort_ties(levels, count, items, task.begin, task.end, task.level, task.depth, stack);
+        return strsort_ties(levels, count, &code, items, task.begin, task.end, task.level, task.depth, stack);
     }
     return 0;
 }

@@ -6,6 +6,7 @@ import datetime
 import functools
 import math
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,61 @@ def test_kernel_orders_large_ranges_of_long_strings() -> None:
     rng = random.Random(1)
     strings = [b"/var/log/node%d/" % rng.randrange(50) + b"a" * rng.choice([0, 7, 8, 4000]) for _ in range(20_000)]
     assert kernel_rows(strings).order().tolist() == stable(strings, False)
+
+
+def names(rng: random.Random, count: int) -> list[bytes]:
+    """Few different bytes behind a common beginning: what the kernel sorts by coded words."""
+    return [b"/scratch/n%d/%x" % (rng.randrange(500), rng.randrange(10**9)) for _ in range(count)]
+
+
+CODED_ROWS = 9000
+SPOILED = {  # name: what row 4321, which no sample holds, is instead
+    "nothing": None,
+    "another byte": b"/scratch/n12/zz",
+    "a byte before all others": b"/scratch/n12/\0",
+    "another beginning": b"/scrutch/n12/7",
+    "ends in the beginning": b"/scr",
+    "ends with the beginning": b"/scratch/n",
+    "empty": b"",
+    "goes on for long": b"/scratch/n12/ab" * 100,
+}
+
+
+@pytest.mark.parametrize("spoiled", SPOILED.values(), ids=SPOILED)
+@pytest.mark.parametrize("descending", [False, True])
+def test_kernel_orders_coded_words(spoiled: bytes | None, descending: bool) -> None:
+    rng = random.Random(5)
+    strings = names(rng, CODED_ROWS)
+    if spoiled is not None:
+        strings[4321] = spoiled
+    for dtype in (np.int32, np.int64):
+        assert kernel_rows(strings, dtype, descending).order().tolist() == stable(strings, descending)
+
+
+@pytest.mark.parametrize("symbols", [1, 2, 3, 4, 7, 8, 15, 16, 63, 64, 127, 128, 254, 255, 256])
+@pytest.mark.parametrize("descending", [False, True])
+def test_kernel_orders_alphabets_of_any_size(symbols: int, descending: bool) -> None:
+    rng = random.Random(symbols)
+    alphabet = sorted(rng.sample(range(256), symbols))
+    strings = [bytes(rng.choices(alphabet, k=rng.randrange(40))) for _ in range(CODED_ROWS)]
+    assert kernel_rows(strings, np.int32, descending).order().tolist() == stable(strings, descending)
+
+
+def test_kernel_orders_coded_ties_by_further_levels() -> None:
+    rng = random.Random(6)
+    strings = [b"node%d" % rng.randrange(3000) for _ in range(CODED_ROWS)]
+    others = [rng.choice([b"", b"a", b"b" * 20]) for _ in range(CODED_ROWS)]
+    rows = kernel_rows(strings)
+    offsets = np.cumsum([0, *(len(s) for s in others)]).astype(np.int32)
+    rows.add_strings(offsets, np.frombuffer(b"".join(others), np.uint8), False)
+    assert rows.order().tolist() == sorted(range(CODED_ROWS), key=lambda i: (strings[i], others[i]))
+
+
+def test_kernel_sorts_long_equal_strings_in_linear_time() -> None:
+    strings = [b"ab" * 2000] * CODED_ROWS
+    start_s = time.process_time()
+    assert kernel_rows(strings).order().tolist() == list(range(CODED_ROWS))
+    assert time.process_time() - start_s < 10
 
 
 def test_kernel_has_no_recursion_per_byte() -> None:
