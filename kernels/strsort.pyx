@@ -44,6 +44,7 @@ cdef extern from "strsort.h" nogil:
 cdef enum:
     LEVELS_MAX = 256
     AHEAD = 16
+    COPY_BYTES = 32  # a copy of fixed size is two instructions, one of any size a call
 
 ctypedef fused offset_t:
     int32_t
@@ -198,6 +199,7 @@ def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int
         raise OverflowError(f"{total} bytes of strings do not fit 32-bit offsets")
     out = np.empty(total, np.uint8) if make is None else make(total)
     cdef uint8_t[::1] out_view = out
+    cdef int64_t data_size = data.shape[0]
     if total:
         with nogil:
             for i in range(n):
@@ -207,6 +209,8 @@ def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int
                     __builtin_prefetch(&data[0] + offsets[rows[i + AHEAD]])
                 begin = offsets[rows[i]]
                 size = offsets[rows[i] + 1] - begin
-                if size:
+                if size <= COPY_BYTES and begin + COPY_BYTES <= data_size and ends[i] + COPY_BYTES <= total:
+                    memcpy(&out_view[ends[i]], &data[begin], COPY_BYTES)  # what is too much is written over by the next
+                elif size:
                     memcpy(&out_view[ends[i]], &data[begin], size)
     return out_offsets, out

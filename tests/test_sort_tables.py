@@ -22,9 +22,9 @@ from hpckit.errors import MemoryBudgetError, OutputError, QueryError
 from hpckit.sorting import external, runs
 from hpckit.sorting.columns import ORIGIN, Key, Ordering, as_keys
 from hpckit.sorting.external import TableSorter
-from hpckit.sorting.strings import take_text
 from hpckit.sorting.tables import sort_everywhere, sort_here, take
 from hpckit.spmd import world
+from hpckit.spmd.texts import take_text
 from hpckit.tables.plan import Source
 from hpckit.tables.sort_files import sort_source
 

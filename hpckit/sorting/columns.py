@@ -16,8 +16,9 @@ import pyarrow as pa
 from hpckit._kernels.strsort import Rows
 from hpckit.errors import QueryError
 from hpckit.sorting import keys as words_of
-from hpckit.sorting.strings import is_text, one_text_array, parts_of, string_ranks
+from hpckit.sorting.strings import is_text, one_text_array, string_ranks
 from hpckit.sorting.words import packed_order, packed_words
+from hpckit.spmd.texts import parts_of
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context

@@ -1,17 +1,12 @@
-"""Arrow strings and binaries for sorting: their buffers, and taking rows of them in a new order."""
+"""Arrow strings and binaries for sorting: of one form, or as ranks."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hpckit._kernels import strsort
-
 OFFSET_MAX = (1 << 31) - 1
-NOTHING = np.zeros(0, np.uint8)
 LARGE = {pa.string(): pa.large_string(), pa.binary(): pa.large_binary()}
 VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
@@ -42,39 +37,6 @@ def one_text_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     if column.type in LARGE and column.nbytes > OFFSET_MAX:
         column = column.cast(LARGE[column.type])
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-
-
-def is_large(kind: pa.DataType) -> bool:
-    """Whether an array of this type has 64-bit offsets."""
-    return pa.types.is_large_string(kind) or pa.types.is_large_binary(kind)
-
-
-def parts_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
-    """(offsets, bytes) of an array of strings, the offsets int32 or int64 and one more than rows. A NULL is empty."""
-    if array.null_count:
-        array = array.fill_null("" if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) else b"")
-    dtype = np.dtype(np.int64 if is_large(array.type) else np.int32)
-    if len(array) == 0:
-        return np.zeros(1, dtype), NOTHING
-    _, offsets, data = array.buffers()
-    places = np.frombuffer(offsets, dtype, len(array) + 1, array.offset * dtype.itemsize)
-    return places, NOTHING if data is None or data.size == 0 else np.frombuffer(data, np.uint8)
-
-
-def take_text(array: pa.Array, rows: np.ndarray, room: Callable[[int], np.ndarray] | None = None) -> pa.Array:
-    """array.take(rows) for strings and binaries (without views), the strings fetched ahead, into bytes that `room`
-    gives.
-
-    OverflowError if the bytes do not fit the array's offsets.
-    """
-    bitmap = None
-    nulls = 0
-    if array.null_count:
-        valid = pc.is_valid(array).to_numpy(zero_copy_only=False)[rows]
-        nulls = len(valid) - int(np.count_nonzero(valid))
-        bitmap = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
-    offsets, data = strsort.take_strings(*parts_of(array), np.ascontiguousarray(rows, np.int64), room)
-    return pa.Array.from_buffers(array.type, len(rows), [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)], nulls)
 
 
 def string_ranks(array: pa.Array) -> np.ndarray:

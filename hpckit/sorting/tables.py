@@ -12,7 +12,8 @@ import pyarrow as pa
 from hpckit.sorting.bounds import find_bounds, with_origin
 from hpckit.sorting.columns import Key, Ordering, as_keys
 from hpckit.sorting.pool import room_bytes
-from hpckit.sorting.strings import VIEWS, is_text, one_text_array, take_text
+from hpckit.sorting.strings import VIEWS, is_text, one_text_array
+from hpckit.spmd.texts import has_offsets, take_text
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -122,8 +123,7 @@ def take_column(
 ) -> pa.Array | pa.ChunkedArray:
     """column.take(rows) as the type of `field`; `indices` are the same rows for Arrow."""
     kind = column.type
-    has_offsets = is_text(kind) and not pa.types.is_fixed_size_binary(kind)
-    piece = take_text(column, rows, room) if has_offsets else column.take(indices)
+    piece = take_text(column, rows, room) if has_offsets(kind) else column.take(indices)
     return piece if piece.type == field.type else piece.cast(field.type)
 
 

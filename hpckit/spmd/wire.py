@@ -10,6 +10,7 @@ import pyarrow as pa
 from hpckit._kernels import route
 from hpckit.errors import InternalError
 from hpckit.spmd import coded
+from hpckit.spmd.texts import has_offsets, take_text
 
 ALIGNMENT = 64  # so that the receiver can use the buffers where they lie
 LARGE_BYTES = 1 << 30  # columns from this size on are handled with 64-bit offsets
@@ -36,26 +37,28 @@ def wide(table: pa.Table) -> pa.Table:
 
 def take(table: pa.Table, rows: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
     """These rows of a one-chunk table as one record batch of `schema` (undoing `wide`)."""
-    columns: list[pa.Array | None] = [_taken(table.column(i), rows) for i in range(table.num_columns)]
-    others = [i for i, column in enumerate(columns) if column is None]
-    if others:
-        rest = table.select(others).take(pa.array(rows))
-        for i, column in zip(others, rest.columns, strict=True):
-            column = column if column.type == schema.field(i).type else column.cast(schema.field(i).type)
-            columns[i] = column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-    if not columns:
+    if not table.num_columns:
         return table.take(pa.array(rows)).to_batches()[0]
+    columns = []
+    for column, field in zip(table.columns, schema, strict=True):
+        taken = _taken(column, rows)
+        if taken is None:
+            found = column.take(pa.array(rows))
+            taken = found.chunk(0) if found.num_chunks == 1 else found.combine_chunks()
+        columns.append(taken if taken.type == field.type else taken.cast(field.type))
     return pa.record_batch(columns, schema=schema)
 
 
 def _taken(column: pa.ChunkedArray, rows: np.ndarray) -> pa.Array | None:
-    """Rows of a coded column or one of numbers without NULLs, several times faster than Arrow's; None for others."""
+    """Rows of a coded column, of strings, or of numbers without NULLs, faster than Arrow's; None for others."""
     if column.num_chunks != 1:
         return None
     array = column.chunk(0)
     if coded.is_coded(array.type):
         return coded.take(array, rows)
     kind = array.type
+    if has_offsets(kind):
+        return take_text(array, rows)
     is_fixed = pa.types.is_primitive(kind) and not pa.types.is_boolean(kind)
     if not is_fixed or array.null_count or not len(array):
         return None
