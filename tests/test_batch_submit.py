@@ -420,9 +420,10 @@ def test_commands_import_nothing_heavy_and_answer_within_300_ms(slurm: FakeSlurm
         assert cpu_s() - before_s < 0.3, words  # that of the fake programs included
 
 
-def test_surviving_jobs_keep_their_allocation(slurm: FakeSlurm) -> None:
+def test_surviving_jobs_restart_inside_their_allocation(slurm: FakeSlurm) -> None:
+    """With --no-kill Slurm would let a job whose script's node is lost hang until its time limit."""
     text = submitted(slurm, "--survive", "--stall", "10m", "--", "query", "SELECT 1", "--output", "o.csv")
-    assert "--no-kill" in directives(text)
+    assert "--no-kill" not in directives(text)
     assert 'hpckit run -n "$ranks" --survive --restarts 3 --stall 10m -- hpckit query' in text
     assert "output=" + str(Path("o.csv").absolute()) in text and '[ -e "$output" ]' in text
 

@@ -187,8 +187,6 @@ def directives(request: Request) -> list[str]:
     lines += [f"--chdir={_value(request.work_folder)}", f"--output={_value(request.folder + '/' + log)}"]
     lines += ["--open-mode=append", f"--signal=B:USR1@{request.save_before_s}"]
     lines.append("--requeue" if request.requeue and request.restarts and request.chain == 1 else "--no-requeue")
-    if "--survive" in request.run_options:
-        lines.append("--no-kill")  # Slurm would end the whole job when one of its nodes is lost
     if request.inputs:
         tasks = request.tasks or f"0-{request.inputs - 1}"
         lines.append(f"--array={tasks}" + (f"%{request.at_once}" if request.at_once else ""))
