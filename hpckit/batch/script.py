@@ -78,6 +78,7 @@ signals=0
 child=
 trap 'signals=$((signals + 1)); [ -n "$child" ] && kill -USR1 "$child" 2>/dev/null' USR1 TERM
 
+export HPCKIT_STANDING="$files/$name.standing" # how far the ranks are, for `hpckit status`
 note start ", \\"nodes\\": \\"$SLURM_JOB_NODELIST\\", \\"ranks\\": $ranks"
 {before}"${{command[@]}}" &
 child=$!
@@ -88,6 +89,7 @@ while :; do # wait returns early at each signal
     [ "$signals" -eq "$seen" ] && break
 done
 {status}{output}note end ", \\"status\\": $status, \\"signals\\": $signals"
+rm -rf "$HPCKIT_STANDING" "$HPCKIT_STANDING.d"
 """
 SRUN_BEFORE = """\
 # MPICH names its shared memory by job and step, and a life that was killed leaves it behind on the node: this life's

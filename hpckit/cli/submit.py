@@ -135,21 +135,26 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         print(f"hpckit: Slurm's verdict: {words}", file=sys.stderr)
         return 0 if good else 2
-    made = submission.submit(request)
+    text, question = submission.ask_verdict(request)  # at the same time, for Slurm takes its time with either
+    try:
+        made = submission.submit(request)
+    except UserError:
+        question.drop()
+        raise
     report(made, options.parsable)
-    warn_if_impossible(made[0])
+    warn_if_impossible(made[0].job, text, question)
     return 0
 
 
-def warn_if_impossible(record: records.Record) -> None:
+def warn_if_impossible(job: str, script: str, question: slurm.Question) -> None:
     """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever."""
     try:
-        good, words = submission.verdict(record.request)
+        good, words = slurm.verdict(script, question)
     except slurm.SlurmError:
         return
     if not good:
         words = words.removeprefix(slurm.REFUSED)
-        print(f"hpckit: warning: job {record.job} cannot start as things are: {words}", file=sys.stderr)
+        print(f"hpckit: warning: job {job} cannot start as things are: {words}", file=sys.stderr)
 
 
 def parse(argv: list[str]) -> tuple[Any, list[str], list[str]]:
@@ -246,10 +251,11 @@ def finish(request: Request, options: Any, inputs: list[str], given: dict[str, A
 def check_places(folder: Path, output: str | None, command: list[str], shared: list[str]) -> None:
     """Folders that cannot be written or that nodes do not see are found now, not after hours in the queue."""
     folders.check_writable(folder, "--folder")
-    folders.check_shared(folder, "the job's folder", shared)
+    places = [(folder, "the job's folder")]
     if output and not any(mark in output for mark in SPECIAL):
         folders.check_output(output, "--overwrite" in command or "--check" in command)
-        folders.check_shared(Path(output).absolute(), "--output", shared)
+        places.append((Path(output).absolute(), "--output"))
+    folders.check_shared(places, shared)
 
 
 def report(made: list[records.Record], parsable: bool) -> None:

@@ -151,7 +151,7 @@ def test_skew_is_shown(cluster: Cluster) -> None:
         "while time.time() < end:\n    busy or time.sleep(0.05)"
     )
     job = cluster.submit("-N", "2", "-t", "5", "-w", "n[5-6]", "--", "python", "-c", code)
-    cluster.until("figures", lambda: "least busy, on n6" in cluster.status(job).get("skew", ""), 30)
+    cluster.until("figures", lambda: "least busy, on n6" in cluster.status(job).get("cpu", ""), 30)
     cluster.hpckit("cancel", job)
 
 
