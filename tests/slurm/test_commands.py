@@ -157,7 +157,7 @@ def test_skew_is_shown(cluster: Cluster) -> None:
 
 def test_what_users_get_wrong(cluster: Cluster) -> None:
     for words, remedy in {
-        ("-p", "nowhere"): "there are: debug, small, closed",
+        ("-p", "nowhere"): "there are: debug, small, closed, spare, spent",
         ("--frobnicate=1",): "unrecognized option",
         ("-t", "2h"): "Slurm takes MINUTES",
         ("-C", "gpu"): "--constraint",

@@ -53,6 +53,23 @@ def test_a_node_is_lost(cluster: Cluster, answer: bytes) -> None:
         cluster.bed.return_node(lost)
 
 
+@pytest.mark.parametrize("partition", ["spare", "spent"])
+def test_a_query_survives_preemption(cluster: Cluster, answer: bytes, partition: str) -> None:
+    """For a job with more rights Slurm queues `spare` again and cancels `spent`, 30 s after it has told the ranks."""
+    job = cluster.submit(
+        "-n", "2", "--exclusive", "-p", partition, "-t", "5", "--", "query", SQL, "--split-size", "64KiB", "--output",
+        f"{partition}.csv", **slow(0.5),
+    )  # fmt: skip
+    cluster.until("progress", lambda: "%" in cluster.status(job).get("progress", ""))
+    node = cluster.status(job)["nodes"]
+    other = cluster.submit("-n", "1", "--exclusive", "-w", node, "-t", "5", "--", "python", "-c", "pass")
+    cluster.wait(other, "COMPLETED")
+    done = cluster.wait(job, "COMPLETED")
+    assert (cluster.folder / f"{partition}.csv").read_bytes() == answer
+    assert "1: work saved" in done["restarts"]
+    assert "pieces of the input are done" in Path(done["log"]).read_text()
+
+
 def test_a_query_survives_the_time_limit(cluster: Cluster, long_jobs: dict[str, str], answer: bytes) -> None:
     done = cluster.wait(long_jobs["query"], "COMPLETED")
     assert (cluster.folder / "query.csv").read_bytes() == answer
