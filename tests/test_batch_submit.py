@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -475,6 +476,30 @@ def test_what_is_queued_again(slurm: FakeSlurm, tmp_path: Path, status: int, lif
     ended, asked = run_end(slurm, tmp_path, status, life)
     assert ended == (status if life < 21 else 75)
     assert ("requeue" in asked) is requeued
+
+
+def test_ranks_that_miss_the_signal_while_they_start_are_told_again(
+    slurm: FakeSlurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 20 jobs that Slurm signalled while a busy machine started them 13 ran into their limit without saving."""
+    monkeypatch.setattr(script, "REMIND_S", 1)
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin" / "hpckit"
+    fake.write_text(
+        "#!/bin/bash\ntrap '' USR1\ntouch started\nsleep 1.5\ntrap 'exit 75' USR1\n"
+        "for i in $(seq 100); do sleep 0.1; done\n"
+    )
+    fake.chmod(0o755)
+    text = submitted(slurm, "--folder", str(tmp_path / "f"), "--venv", str(tmp_path), "--", "true")
+    environ = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NUM_NODES": "1", "SLURM_JOB_NODELIST": "n1"}
+    job = subprocess.Popen(["bash", "-c", text], env={**os.environ, **environ}, stderr=subprocess.DEVNULL)
+    while not Path("started").exists():
+        time.sleep(0.05)
+    job.send_signal(signal.SIGUSR1)
+    assert job.wait(20) == 75
+    history, _ = records.events(tmp_path / "f" / "4711.events")
+    assert [event.values.get("status") for event in history if event.event == "end"] == [75]
+    assert '"signals": 1' in (tmp_path / "f" / "4711.events").read_text()
 
 
 def test_a_job_that_only_crashes_is_given_up(slurm: FakeSlurm, tmp_path: Path) -> None:

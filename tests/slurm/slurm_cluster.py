@@ -147,6 +147,4 @@ def long_jobs(cluster: Cluster, answer: bytes) -> dict[str, str]:
         cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(2.0))
     query[1], query[-1] = SQL.replace("bgl.log", "{input}"), "array-{stem}.csv"
     cluster.jobs["array"] = cluster.submit("-n", "2", *limit, "--each", "bgl.log", "--", *query, **slow(2.0))
-    query[1], query[-1] = SQL, "progress.csv"
-    cluster.jobs["progress"] = cluster.submit("-n", "1", "-t", "9", "--exclude", SAFE, "--", *query, **slow(9.0))
     return cluster.jobs

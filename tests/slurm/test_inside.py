@@ -32,6 +32,7 @@ def start(surviving: Cluster, name: str) -> tuple[str, list[str]]:
     return job, ["n4", "n5", "n6"]
 
 
+@pytest.mark.timeout(300)
 def test_another_node_is_lost(surviving: Cluster, answer: bytes) -> None:
     job, nodes = start(surviving, "inside")
     surviving.bed.kill_node(nodes[1])
@@ -47,6 +48,7 @@ def test_another_node_is_lost(surviving: Cluster, answer: bytes) -> None:
         surviving.bed.return_node(nodes[1])
 
 
+@pytest.mark.timeout(400)
 def test_the_node_of_its_script_is_lost(surviving: Cluster, answer: bytes) -> None:
     """Nothing of the job is left that could go on: Slurm notices the loss and queues it again."""
     job, nodes = start(surviving, "scripts")
