@@ -294,3 +294,5 @@ def test_long_tails_are_not_read_whole(tmp_path: Path) -> None:
     path.write_bytes(b"hpckit: scan: 1 %, x\n" + b"x" * (2 * report.TAIL_BYTES) + b"\nhpckit: error: at the end\n")
     assert report.PROGRESS.findall(report.tail(path)) == []
     assert report.last_words(path) == "error: at the end"
+    path.write_text("srun: error: Invalid MPI type 'pmix'\nsrun: something else\n")
+    assert report.last_words(path) == "srun: error: Invalid MPI type 'pmix'"

@@ -116,20 +116,49 @@ def test_a_job_with_progress_goes_on_and_its_slots_are_removed(launcher: Launche
 ALLOCATION = {"SLURM_JOB_NODELIST": "n[1-4]", "SLURM_JOB_NUM_NODES": "4"}
 
 
+def said(states: str, answers: str, status: int = 0) -> hosts.Ask:
+    """Slurm's programs: sinfo says `states`, a step runs on the nodes `answers`."""
+    marks = "".join(f"{hosts.MARK} {name}\n" for name in answers.split())
+    return lambda argv, *rest: (status, states if argv[0] == "sinfo" else marks)
+
+
 @pytest.mark.parametrize(
-    ("answer", "left", "gone"),
+    ("states", "answers", "left", "gone"),
     [
-        ("n1 allocated\nn2 mixed\nn3 allocated\nn4 idle\n", ["n1", "n2", "n3", "n4"], []),
-        ("n1 allocated\nn2 allocated*\nn3 down\nn4 completing\n", ["n1", "n4"], ["n2", "n3"]),
-        ("n1 down*\nn2 down\nn3 fail\nn4 unknown\n", [], ["n1", "n2", "n3", "n4"]),
-        ("", [], []),
-        ("some nonsense\n\n", ["some"], []),
+        ("n1 allocated\nn2 mixed\nn3 allocated\nn4 idle\n", "n4 n3 n2 n1", ["n1", "n2", "n3", "n4"], []),
+        ("n1 allocated\nn2 mixed\nn3 allocated\nn4 idle\n", "n4 n1", ["n1", "n4"], ["n2", "n3"]),
+        ("n1 allocated\nn2 mixed\n", "", ["n1", "n2"], []),  # no step at all: that says nothing of nodes
+        ("n1 allocated\nn2 allocated*\nn3 down\nn4 completing\n", "", ["n1", "n4"], ["n2", "n3"]),
+        ("n1 down*\nn2 down\nn3 fail\nn4 unknown\n", "n1", [], ["n1", "n2", "n3", "n4"]),
+        ("", "", [], []),
+        ("some nonsense\n\n", "", ["some"], []),
     ],
 )
-def test_nodes_that_are_gone(answer: str, left: list[str], gone: list[str]) -> None:
-    assert hosts.nodes_left(ALLOCATION, lambda argv: answer) == (left, gone)
-    assert hosts.nodes_left({**ALLOCATION, "SLURM_JOB_NUM_NODES": "1"}, lambda argv: answer) == ([], [])
-    assert hosts.nodes_left({}, lambda argv: answer) == ([], [])
+def test_nodes_that_are_gone(states: str, answers: str, left: list[str], gone: list[str]) -> None:
+    assert hosts.nodes_left(ALLOCATION, said(states, answers)) == (left, gone)
+    assert hosts.nodes_left({**ALLOCATION, "SLURM_JOB_NUM_NODES": "1"}, said(states, answers)) == ([], [])
+    assert hosts.nodes_left({}, said(states, answers)) == ([], [])
+
+
+def test_what_slurm_says_in_time_counts() -> None:
+    assert hosts.ask(["sh", "-c", "echo n1; exec sleep 60"], 0.5) == (124, "n1\n")
+    assert hosts.ask(["sh", "-c", "echo n1; exit 3"]) == (3, "n1\n")
+    assert hosts.ask(["hpckit-no-such-program"]) == (127, "")
+
+
+def test_nodes_are_given_back() -> None:
+    def scontrol(argv: list[str], limit_s: float, folder: str) -> tuple[int, str]:
+        assert argv == ["scontrol", "update", "JobId=42", "NodeList=n1,n3"]
+        text = 'export SLURM_JOB_NODELIST="n[1,3]"\nexport SLURM_JOB_CPUS_PER_NODE="8(x2)"\nunset SLURM_NTASKS\n'
+        (Path(folder) / "slurm_job_42_resize.sh").write_text(text)
+        return 0, ""
+
+    changed = hosts.give_back({"SLURM_JOB_ID": "42"}, ["n1", "n3"], 5, scontrol)
+    assert changed == {
+        "SLURM_NODELIST": "n1,n3", "SLURM_JOB_NODELIST": "n[1,3]", "SLURM_NNODES": "2", "SLURM_JOB_NUM_NODES": "2",
+        "SLURM_NTASKS": "5", "SLURM_NPROCS": "5", "SLURM_TASKS_PER_NODE": "3(x2)", "SLURM_JOB_CPUS_PER_NODE": "8(x2)",
+    }  # fmt: skip
+    assert hosts.give_back({"SLURM_JOB_ID": "42"}, ["n1"], 5, lambda *rest: (1, "")) == {}
 
 
 @pytest.mark.parametrize(("ranks", "left", "gone", "fewer"), [(8, 3, 1, 6), (8, 4, 0, 8), (2, 1, 3, 1), (7, 2, 1, 4)])
@@ -137,21 +166,42 @@ def test_ranks_for_the_nodes_that_are_left(ranks: int, left: int, gone: int, few
     assert hosts.share(ranks, left, gone) == fewer
 
 
+@pytest.mark.parametrize("refusal", [False, True])
 def test_a_restart_goes_to_the_nodes_that_are_left(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], refusal: bool
 ) -> None:
     monkeypatch.setattr(supervisor, "BACKOFF_S", 0.01)
     for name, text in {
-        "sinfo": "printf 'n1 idle\\nn2 down\\n'",
-        "mpirun": f'printf "%s\\n" "$*" >> {tmp_path}/calls; exit $((HPCKIT_ATTEMPT < 2))',
+        "sinfo": "printf 'n1 idle\\nn2 idle\\n'",
+        "srun": f"echo {hosts.MARK} n1",
+        "scontrol": f"exit {int(refusal)}",
+        "mpirun": f'printf "%s\\n" "$*" $SLURM_OVERLAP $SLURM_JOB_NODELIST >> {tmp_path}/calls; '
+        "exit $((HPCKIT_ATTEMPT < 3))",
     }.items():
         (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    environ = {**os.environ, "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
-    assert supervise(Launcher(str(tmp_path / "mpirun"), "MPICH", "4"), 4, ["x"], environ, Care(restarts=1)) == 0
-    assert (tmp_path / "calls").read_text().splitlines() == ["-n 4 x", "-hosts n1 -n 2 x"]
-    assert "hpckit run: n2: gone; 2 ranks on n1" in capsys.readouterr().err
+    environ = {**os.environ, "SLURM_JOB_ID": "42", "SLURM_JOB_NODELIST": "n[1-2]", "SLURM_JOB_NUM_NODES": "2"}
+    assert supervise(Launcher(str(tmp_path / "mpirun"), "MPICH", "4"), 4, ["x"], environ, Care(restarts=2)) == 0
+    again = ["-hosts n1 -n 2 x", "1", "n[1-2]" if refusal else "n1"]
+    assert (tmp_path / "calls").read_text().splitlines() == ["-n 4 x", "n[1-2]", *again, *again]
+    told = capsys.readouterr().err
+    assert told.count("hpckit run: n2: gone; 2 ranks on n1") == 1
+    assert ("it will queue the whole job again" in told) == refusal
+
+
+def test_a_restart_in_which_no_rank_comes_up_has_failed(
+    launcher: Launcher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first attempt has shown that this program's ranks are seen; the second stands for a launcher that waits."""
+    monkeypatch.setattr(supervisor, "START_MAX_S", 1.0)
+    code = (
+        "import os, sys, time\nfrom hpckit.spmd import pulse\nattempt = int(os.environ['HPCKIT_ATTEMPT'])\n"
+        "if attempt == 2: time.sleep(60)\npulse.join()\ntime.sleep(1.5)\nsys.exit(attempt == 1)"
+    )
+    environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+    assert supervise(launcher, 1, [sys.executable, "-c", code], environ, Care(restarts=2, stall_s=50)) == 0
+    assert "no rank was there after 1 s" in capsys.readouterr().err
 
 
 def test_survival_needs_open_mpi() -> None:
@@ -323,6 +373,14 @@ def test_what_open_mpi_says_too_much_is_left_out(size: int) -> None:
     chosen = Filter()
     shown = b"".join(chosen.feed(data[i : i + size]) for i in range(0, len(data), size)) + chosen.end()
     assert shown == b"one\n\ntwo\n" + OTHER + b"\n" + RULE + b"\n" + RULE + b"\n" + b"last"
+
+
+def test_lost_nodes_are_read_from_open_mpi_s_words() -> None:
+    chosen = Filter()
+    box = f"{RULE.decode()}\nPRTE has lost communication with a remote daemon.\n\n  HNP daemon   : [a@0,0] on node a"
+    text = f"{box}\n  Remote daemon: [prterun-a-1@0,3] on node n3\n\nmore words\n{RULE.decode()}\nbehind\n"
+    assert chosen.feed(text.encode()) + chosen.end() == b"behind\n"
+    assert chosen.lost == ["n3"]
 
 
 def test_a_line_under_way_is_shown_at_once() -> None:

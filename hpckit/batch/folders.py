@@ -47,19 +47,22 @@ def check_writable(folder: Path, what: str) -> None:
         raise OutputError(f"{what}: {there} is not writable for you; choose a folder of your own or your project's")
 
 
-def check_shared(folder: Path, what: str, trusted: list[str]) -> None:
-    """OutputError if `folder` is on this machine only while the cluster's nodes are other machines.
+def check_shared(places: list[tuple[Path, str]], trusted: list[str]) -> None:
+    """OutputError if one of these (folder, what it is) is on this machine only while the cluster's nodes are others.
 
     Only places that are never shared are refused: /tmp and its like, and file systems in memory.
     """
-    place = _local_place(folder)
-    if place is None or any(folder.is_relative_to(name) for name in trusted) or _one_machine():
-        return
-    raise OutputError(
-        f"{what}: {folder} is on {place}, which compute nodes do not share with this one; use a folder on the "
-        "cluster's shared "
-        'file system (in hpckit.toml, `shared = ["/path"]` lists local-looking paths that are shared)'
-    )
+    for folder, what in places:
+        place = _local_place(folder)
+        if place is None or any(folder.is_relative_to(name) for name in trusted):
+            continue
+        if _one_machine():  # then everything is shared
+            return
+        raise OutputError(
+            f"{what}: {folder} is on {place}, which compute nodes do not share with this one; use a folder on the "
+            'cluster\'s shared file system (in hpckit.toml, `shared = ["/path"]` lists local-looking paths that are '
+            "shared)"
+        )
 
 
 def _local_place(folder: Path) -> str | None:
@@ -86,7 +89,7 @@ def file_system(path: Path) -> tuple[str, str]:
 
 
 def _one_machine() -> bool:
-    """Whether all of the cluster's nodes are this machine: then everything is shared."""
+    """Whether all of the cluster's nodes are this machine."""
     answer = slurm.call("sinfo", ["-h", "-N", "-o", "%n %o"])
     addresses = {line.split()[-1] for line in answer.stdout.splitlines() if line.split()}
     return bool(addresses) and addresses <= {"127.0.0.1", "localhost", "::1", os.uname().nodename}

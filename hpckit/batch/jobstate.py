@@ -48,14 +48,16 @@ def check_number(text: str) -> tuple[str, str]:
     return match.group(1), match.group(2) or ""
 
 
-def gather(job: str, record: Record | None) -> tuple[list[JobState], str]:
+def gather(job: str, record: Record | None, question: slurm.Question | None = None) -> tuple[list[JobState], str]:
     """(states of the job or of its tasks, a note on who did not answer). Never empty if there is a record.
+
+    `question` is what the controller has been asked already, see `ask_controller`.
 
     Raises UnknownJobError if nobody knows the job, SlurmError if Slurm does not answer and there is no record.
     """
     note = ""
     try:
-        found = from_controller(job) or from_accounting(job)
+        found = from_controller(job, question) or from_accounting(job)
         if found:
             return found, note
     except slurm.SlurmError as error:
@@ -70,9 +72,17 @@ def gather(job: str, record: Record | None) -> tuple[list[JobState], str]:
     return from_history(record), note
 
 
-def from_controller(job: str) -> list[JobState]:
-    """What slurmctld knows; empty when it has forgotten the job."""
-    answer = slurm.call("scontrol", ["show", "job", job, "--oneliner"])
+def ask_controller(job: str) -> slurm.Question | None:
+    """Ask slurmctld about a job; None where there is no Slurm."""
+    try:
+        return slurm.Question("scontrol", ["show", "job", job, "--oneliner"])
+    except slurm.SlurmError:
+        return None
+
+
+def from_controller(job: str, question: slurm.Question | None = None) -> list[JobState]:
+    """What slurmctld knows, maybe in answer to `question`; empty when it has forgotten the job."""
+    answer = (question or slurm.Question("scontrol", ["show", "job", job, "--oneliner"])).answer()
     if answer.status:
         if "Invalid job id" in answer.stderr:
             return []

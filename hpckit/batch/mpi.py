@@ -18,6 +18,7 @@ from hpckit.errors import LaunchError
 from hpckit.frozen import frozen
 from hpckit.spmd.mpirun import find_launcher
 
+UNLOADABLE = ("Invalid MPI type", "Unable to load any plugin")
 PMI_OF = {"MPICH": ("pmi2", "cray_shasta", "pmix"), "Open MPI": ("pmix", "pmix_v5", "pmix_v4", "pmix_v3")}
 
 
@@ -45,6 +46,15 @@ def interfaces() -> list[str]:
     return list(dict.fromkeys(name for name in listed if name != "none"))
 
 
+def loads(pmi: str) -> bool:
+    """Whether srun can use an interface: it also lists those whose library is missing. True where it does not say."""
+    try:
+        answer = slurm.call("srun", [f"--mpi={pmi}", "--ntasks=1", "--test-only", "true"])
+    except slurm.SlurmError:
+        return True
+    return not (answer.status and any(words in answer.stderr for words in UNLOADABLE))
+
+
 def choose(launcher: str = "auto", pmi: str = "") -> Start:
     """The way to start ranks on this cluster. Raises LaunchError if what was asked for cannot work."""
     if launcher == "mpirun":
@@ -60,9 +70,11 @@ def choose(launcher: str = "auto", pmi: str = "") -> Start:
     if pmi:
         if there and pmi not in there:
             raise LaunchError(f"--mpi {pmi}: this Slurm's srun offers {', '.join(there)}; choose one of these")
+        if not loads(pmi):
+            raise LaunchError(f"--mpi {pmi}: this Slurm's srun lists it and cannot load it; {_others(pmi, there)}")
         return Start("srun", pmi, "as asked for")
     for name in PMI_OF.get(kind, ("pmi2", "pmix", "cray_shasta")):
-        if name in there:
+        if name in there and loads(name):
             return Start("srun", name, f"srun offers {', '.join(there)}")
     raise LaunchError(
         f"no way to start ranks: srun offers {', '.join(there) or 'no process-management interface'}, "
@@ -70,3 +82,9 @@ def choose(launcher: str = "auto", pmi: str = "") -> Start:
         "with an MPI "
         "whose mpirun is on PATH (`pip install 'hpckit[mpich]'`, or the cluster's module)"
     )
+
+
+def _others(pmi: str, there: list[str]) -> str:
+    """What to choose instead."""
+    others = [name for name in there if name != pmi and loads(name)]
+    return f"choose one of {', '.join(others)}, or leave it out" if others else "leave it out"

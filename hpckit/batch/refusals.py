@@ -35,6 +35,8 @@ def _remedy(said: str, asked: dict[str, str]) -> str:
         return "\n`sacctmgr show assoc user=$USER format=account,qos` lists what you may use; choose with --qos"
     if "node count" in lower or "node configuration" in lower or "more processors" in lower:
         return f"\nthere are: {_list(sizes())}; ask for fewer or smaller nodes, or for another partition with -p"
+    if "--mem specification" in lower:
+        return f"\n--mem {asked.get('mem', '')}: Slurm takes e.g. 4000 (MB), 64G or 0 (all of a node); or leave it out"
     if "memory" in lower:
         return f"\nthere are: {_list(sizes())}; ask for less with --mem, or leave it out"
     if "feature" in lower or "constraint" in lower:

@@ -6,16 +6,21 @@ import os
 import re
 import time
 from pathlib import Path
+from typing import Any
 
 from hpckit.batch import durations, reasons, records, slurm
 from hpckit.batch.jobstate import JobState
 from hpckit.batch.records import Event, Record
+from hpckit.spmd import standing
+from hpckit.spmd.standing import Standing
 
 TAIL_BYTES = 1 << 16
 PROGRESS = re.compile(r"^hpckit: (\S[^:]*: \d+ %.*)$", re.MULTILINE)
 LAST_WORDS = re.compile(
     r"^hpckit.*(?:error: .*|lines read = .*|failed:.*|given up .*|not queued again.*)$", re.MULTILINE
 )
+NODES_LIMIT_S = 5.0  # for the nodes of a job to say how busy they are
+LAUNCHER_WORDS = re.compile(r"^(?:srun|slurmstepd\S*): error: .*$", re.MULTILINE)
 FILES_MAX = 20_000  # looked at for the newest saved file
 
 
@@ -56,12 +61,19 @@ def exit_meaning(status: int) -> str:
     }.get(status, "")
 
 
-def details(state: JobState, record: Record) -> list[tuple[str, str]]:
-    """(what, text) of all that the job's own files and nodes tell."""
+def details(state: JobState, record: Record, nodes: slurm.Question | None = None) -> list[tuple[str, str]]:
+    """(what, text) of all that the job's own files tell, and its nodes in answer to `nodes` (see `ask_nodes`)."""
     history, damaged = records.events(record.file("events", state.task))
-    log = record.file("log", state.task)
-    lines = [("ranks", _ranks(history)), ("progress", progress(log, state)), ("skew", skew(state))]
-    lines += [("restarts", restarts(state, record, history)), ("saved", saved(record, state.task))]
+    log, now = record.file("log", state.task), standing_of(state, record)
+    ranks = str(now.ranks) if now else _ranks(history)
+    lines = [
+        ("ranks", ranks),
+        ("progress", progress(log, state, now)),
+        ("skew", skew(now)),
+        ("cpu", _busy(state, nodes)),
+    ]
+    last_s = now.saved_s if now else 0.0
+    lines += [("restarts", restarts(state, record, history)), ("saved", saved(record, state.task, last_s))]
     if not state.active:
         lines.append(("last words", last_words(log)))
     if damaged:
@@ -85,31 +97,89 @@ def tail(path: Path) -> str:
         return ""
 
 
-def progress(log: Path, state: JobState) -> str:
-    """The newest progress line of the log and its age."""
+def standing_of(state: JobState, record: Record) -> Standing | None:
+    """How far the ranks of a running job are; None if it does not run, or its ranks have written nothing (yet)."""
+    return standing.read(record.file("standing", state.task)) if state.state == "RUNNING" else None
+
+
+def progress(log: Path, state: JobState, now: Standing | None) -> str:
+    """How far the ranks are by their own files, else the newest progress line of the log; and how old that is."""
     if state.state != "RUNNING":
         return ""
+    if now is not None:
+        return f"{scanned(now)} ({_ago(now.now_s)})"
     found = PROGRESS.findall(tail(log))
     if not found:
-        return "nothing said yet (long scans say how far they are every 30 s)"
-    age_s = max(0.0, time.time() - log.stat().st_mtime)
-    return f"{found[-1]} ({durations.words(age_s)} ago)"
+        return "nothing said yet"
+    return f"{found[-1]} ({_ago(log.stat().st_mtime)})"
+
+
+def scanned(now: Standing) -> str:
+    """ "scan: 45 %, 1.2 of 2.7 GB, 45,000,000 lines, 3,100,000 lines/s, 12 s left"."""
+    unit, name = (1e9, "GB") if now.bytes_total >= 1e9 else (1e6, "MB")
+    share = 100 * now.bytes_done / now.bytes_total if now.bytes_total else 100.0
+    elapsed_s = max(now.now_s - now.start_s, 1e-3)
+    left = "time left unknown" if now.left_s is None else f"{durations.words(now.left_s)} left"
+    return (
+        f"{now.label}: {share:.0f} %, {now.bytes_done / unit:.1f} of {now.bytes_total / unit:.1f} {name}, "
+        f"{now.lines:,} lines, {now.lines / elapsed_s:,.0f} lines/s, {left}"
+    )
+
+
+def skew(now: Standing | None) -> str:
+    """How unevenly the ranks get on, by what each has written of its own share; "" where that is not known."""
+    if now is None or now.skew is None:
+        return ""
+    least = min(now.shares, key=lambda share: share.bytes_done / share.bytes_own if share.bytes_own else 1.0)
+    return (
+        f"most bytes of a rank / mean: {now.skew:.2f}; least of its share: rank {least.rank} on {least.node}, "
+        f"{100 * least.bytes_done / max(1, least.bytes_own):.0f} %"
+    )
+
+
+def figures(state: JobState, record: Record) -> dict[str, Any] | None:
+    """The numbers behind `progress` and `skew`, for programs."""
+    now = standing_of(state, record)
+    if now is None:
+        return None
+    values: dict[str, Any] = {name: getattr(now, name) for name in Standing.__match_args__ if name != "shares"}
+    return {**values, "left_s": now.left_s, "skew": now.skew}
+
+
+def _ago(then_s: float) -> str:
+    return f"{durations.words(max(0.0, time.time() - then_s))} ago"
 
 
 def last_words(log: Path) -> str:
     """The error or the summary that the log ends with."""
-    found = LAST_WORDS.findall(tail(log))
+    text = tail(log)
+    found = LAST_WORDS.findall(text) or LAUNCHER_WORDS.findall(text)
     return found[-1].removeprefix("hpckit: ") if found else ""
 
 
-def skew(state: JobState) -> str:
-    """How unevenly the tasks of the running step work, by sstat; "" where it does not say."""
-    if state.state != "RUNNING":
-        return ""
-    number = state.job + (f"_{state.task}" if state.task else "")
+def ask_nodes(number: str, record: Record | None, task: str) -> slurm.Question | None:
+    """Ask the nodes of a job how busy its tasks are, if by its own history it runs."""
+    history = records.events(record.file("events", task))[0] if record else []
+    if not history or history[-1].event != "start":
+        return None
     fields = "--format=JobID,NTasks,AveCPU,MinCPU,MinCPUNode,MaxRSS,MaxRSSNode"
     try:
-        answer = slurm.call("sstat", ["--noheader", "--parsable2", "--allsteps", fields, "-j", number], limit_s=5.0)
+        return slurm.Question(
+            "sstat", ["--noheader", "--parsable2", "--allsteps", fields, "-j", number], limit_s=NODES_LIMIT_S
+        )
+    except slurm.SlurmError:
+        return None
+
+
+def _busy(state: JobState, nodes: slurm.Question | None) -> str:
+    """How unevenly the tasks of the running step compute; "" where their nodes do not say."""
+    if nodes is None:
+        return ""
+    if state.state != "RUNNING":
+        nodes.drop()
+        return ""
+    try:
+        answer = nodes.answer()
     except slurm.SlurmError:
         return ""
     for line in reversed(answer.stdout.splitlines()):
@@ -157,11 +227,13 @@ def _why(status: object) -> str:
     return {None: "node lost or preempted", 75: "work saved"}.get(status, f"status {status}")  # type: ignore[call-overload]
 
 
-def saved(record: Record, task: str) -> str:
-    """When something was last saved."""
+def saved(record: Record, task: str, last_s: float = 0.0) -> str:
+    """When something was last saved: by what rank 0 has told (`last_s`), else by what lies there."""
     if not record.request.checkpoint:
         return ""
     folder = Path(record.request.checkpoint.replace("{index}", task))
+    if last_s:
+        return f"{_ago(last_s)}, {folder}"
     newest_s, seen = 0.0, 0
     from hpckit.checkpoint import names as checkpoint_names
 
@@ -181,7 +253,7 @@ def saved(record: Record, task: str) -> str:
                 continue
     if not newest_s:
         return f"nothing yet, {folder}"
-    return f"{durations.words(max(0.0, time.time() - newest_s))} ago, {folder}"
+    return f"{_ago(newest_s)}, {folder}"
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from hpckit import __version__
 from hpckit.batch.request import Request
 
+REMIND_S = 10  # between one time of telling the ranks to save and the next
 CRASHES_MAX = 2  # lives in a row that ended without saving, before the job gives up
 
 HEAD = """\
@@ -76,18 +77,31 @@ RUN = """\
 set -u
 signals=0
 child=
-trap 'signals=$((signals + 1)); [ -n "$child" ] && kill -USR1 "$child" 2>/dev/null' USR1 TERM
+reminder=
+tell() {{ # the ranks are to save; told again and again, for a signal that comes while they start is lost
+    if [ -n "$reminder" ]; then
+        kill -USR1 "$child" 2>/dev/null
+    else
+        while kill -USR1 "$child" && sleep {remind}; do :; done >/dev/null 2>&1 &
+        reminder=$!
+    fi
+}}
+trap 'signals=$((signals + 1)); [ -n "$child" ] && tell' USR1 TERM
 
+export HPCKIT_STANDING="$files/$name.standing" # how far the ranks are, for `hpckit status`
 note start ", \\"nodes\\": \\"$SLURM_JOB_NODELIST\\", \\"ranks\\": $ranks"
 {before}"${{command[@]}}" &
 child=$!
+((signals == 0)) || tell
 while :; do # wait returns early at each signal
     seen=$signals
     wait "$child"
     status=$?
     [ "$signals" -eq "$seen" ] && break
 done
+[ -z "$reminder" ] || kill "$reminder" 2>/dev/null
 {status}{output}note end ", \\"status\\": $status, \\"signals\\": $signals"
+rm -rf "$HPCKIT_STANDING" "$HPCKIT_STANDING.d"
 """
 SRUN_BEFORE = """\
 # MPICH names its shared memory by job and step, and a life that was killed leaves it behind on the node: this life's
@@ -171,6 +185,7 @@ def write(request: Request, chain: str = "") -> str:
         ARRAY.format(inputs=_quoted(request.inputs_file)) if request.inputs else "",
         "\n"
         + RUN.format(
+            remind=REMIND_S,
             before=SRUN_BEFORE if is_srun else "",
             status=SRUN_STATUS if is_srun else "",
             output=OUTPUT if request.output else "",
@@ -187,8 +202,6 @@ def directives(request: Request) -> list[str]:
     lines += [f"--chdir={_value(request.work_folder)}", f"--output={_value(request.folder + '/' + log)}"]
     lines += ["--open-mode=append", f"--signal=B:USR1@{request.save_before_s}"]
     lines.append("--requeue" if request.requeue and request.restarts and request.chain == 1 else "--no-requeue")
-    if "--survive" in request.run_options:
-        lines.append("--no-kill")  # Slurm would end the whole job when one of its nodes is lost
     if request.inputs:
         tasks = request.tasks or f"0-{request.inputs - 1}"
         lines.append(f"--array={tasks}" + (f"%{request.at_once}" if request.at_once else ""))

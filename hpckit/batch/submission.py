@@ -94,9 +94,11 @@ def merge_request(request: Request) -> Request:
 
 def dry_run(request: Request) -> tuple[str, bool, str]:
     """(script, whether Slurm would take it, its words). Nothing is written."""
-    return script.write(request), *verdict(request)
+    text, question = ask_verdict(request)
+    return text, *slurm.verdict(text, question)
 
 
-def verdict(request: Request) -> tuple[bool, str]:
-    """(whether Slurm could start it, its words), without submitting."""
-    return slurm.verdict(script.write(request), environ_for(request))
+def ask_verdict(request: Request) -> tuple[str, slurm.Question]:
+    """(script, the question whether Slurm could start it), without submitting. Raises SlurmError."""
+    text = script.write(request)
+    return text, slurm.ask_verdict(text, environ_for(request))

@@ -13,6 +13,7 @@ from hpckit.cli.options import Parser
 from hpckit.errors import UserError
 
 LISTED = 20
+AT_ONCE = 8  # jobs that Slurm is asked about at the same time
 
 
 def parser() -> Parser:
@@ -35,27 +36,45 @@ def main(argv: list[str]) -> int:
     if not options.jobs:
         return _list(options.json)
     shown: list[Any] = []
-    for text in options.jobs:
-        shown += _one(text, options.folder, options.json)
+    for first in range(0, len(options.jobs), AT_ONCE):
+        for asked in [_Asked(text, options.folder) for text in options.jobs[first : first + AT_ONCE]]:
+            shown += _one(asked, options.json)
+            asked.end()
     if options.json:
         print(json.dumps(shown[0] if len(options.jobs) == 1 else shown, indent=1))
     return 0
 
 
-def _one(text: str, folder: str | None, is_json: bool) -> list[Any]:
+class _Asked:
+    """A job that Slurm has been asked about: the controller how it stands, its nodes how busy they are."""
+
+    def __init__(self, text: str, folder: str | None) -> None:
+        self.text = text
+        self.job, self.task = jobstate.check_number(text)
+        try:
+            self.record: Record | None = records.find(self.job, folder)
+        except records.NoRecordError:
+            self.record = None
+        self.controller = jobstate.ask_controller(text)
+        self.nodes = report.ask_nodes(text, self.record, self.task) if self.controller else None
+
+    def end(self) -> None:
+        """What has not been answered is not waited for."""
+        for question in (self.controller, self.nodes):
+            if question is not None:
+                question.drop()
+
+
+def _one(asked: _Asked, is_json: bool) -> list[Any]:
     """Print how a job stands; for JSON, what to print: a table of values, for an array a list of them."""
-    job, task = jobstate.check_number(text)
-    try:
-        record: Record | None = records.find(job, folder)
-    except records.NoRecordError:
-        record = None
-    states, note = jobstate.gather(text, record)
+    record, task = asked.record, asked.task
+    states, note = jobstate.gather(asked.text, record, asked.controller)
     if record is None:
         jobstate.check_owner(states, "hpckit status")
     if task:
         states = [state for state in states if state.task in (task, "")]
     if is_json:
-        tables = [_as_json(state, record) for state in states]
+        tables = [_as_json(state, record, asked.nodes) for state in states]
         is_array = not task and (len(tables) > 1 or (record is not None and record.request.inputs > 0))
         return [tables] if is_array else tables
     if note:
@@ -63,15 +82,15 @@ def _one(text: str, folder: str | None, is_json: bool) -> list[Any]:
     if len(states) > 1:
         _print_array(states, record)
     elif states:
-        _print_job(states[0], record)
+        _print_job(states[0], record, asked.nodes)
     return []
 
 
-def _print_job(state: JobState, record: Record | None) -> None:
+def _print_job(state: JobState, record: Record | None, nodes: slurm.Question | None) -> None:
     print(report.headline(state, record))
     if state.source != "controller":
         print(f"  {'known from':<11} {'accounting' if state.source == 'accounting' else 'its own history'}")
-    for what, text in report.details(state, record) if record else []:
+    for what, text in report.details(state, record, nodes) if record else []:
         print(f"  {what:<11} {text}")
     if record and record.group:
         others = ", ".join(job for job in record.group if job != record.job)
@@ -102,7 +121,7 @@ def _tasks(state: JobState) -> int:
     return count
 
 
-def _as_json(state: JobState, record: Record | None) -> dict[str, Any]:
+def _as_json(state: JobState, record: Record | None, nodes: slurm.Question | None = None) -> dict[str, Any]:
     values: dict[str, Any] = {name: getattr(state, name) for name in JobState.__match_args__}
     if values["limit_s"] == float("inf"):
         values["limit_s"] = None
@@ -110,7 +129,8 @@ def _as_json(state: JobState, record: Record | None) -> dict[str, Any]:
     if record:
         values |= {"name": record.name, "folder": str(record.folder), "group": record.group}
         values["checkpoint"] = record.request.checkpoint
-        values |= {what.replace(" ", "_"): text for what, text in report.details(state, record)}
+        values |= {what.replace(" ", "_"): text for what, text in report.details(state, record, nodes)}
+        values["standing"] = report.figures(state, record)
     return values
 
 

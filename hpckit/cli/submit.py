@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hpckit.batch import folders, mpi, records, settings, slurm, submission
+from hpckit.batch import folders, jobstate, mpi, reasons, records, settings, slurm, submission
 from hpckit.batch.request import RANGE_HELP, RESTARTS, SAVE_BEFORE_S, Request, node_range, save_before, with_ranks
 from hpckit.batch.script import prefix
 from hpckit.cli.options import Parser, UsageError, count, duration, positive
@@ -27,6 +27,7 @@ from hpckit.cli.submit_command import (
     with_checkpoint,
 )
 from hpckit.errors import UserError
+from hpckit.spmd.mpirun import check_survival, find_launcher
 
 RESTARTS_INSIDE = 3  # --survive: on what is left of the allocation, before the job is queued again
 REFUSED = {
@@ -135,21 +136,35 @@ def main(argv: list[str]) -> int:
         sys.stdout.flush()
         print(f"hpckit: Slurm's verdict: {words}", file=sys.stderr)
         return 0 if good else 2
-    made = submission.submit(request)
+    text, question = submission.ask_verdict(request)  # at the same time, for Slurm takes its time with either
+    try:
+        made = submission.submit(request)
+    except UserError:
+        question.drop()
+        raise
     report(made, options.parsable)
-    warn_if_impossible(made[0])
+    warn_if_impossible(made[0].job, text, question)
     return 0
 
 
-def warn_if_impossible(record: records.Record) -> None:
-    """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever."""
+def warn_if_impossible(job: str, script: str, question: slurm.Question) -> None:
+    """Say so at once if Slurm took a job that cannot start as it was asked for; many sites let those wait forever.
+
+    Slurm's verdict tells of nodes and cores that there are not, the reason that the job waits of limits.
+    """
+    controller = jobstate.ask_controller(job)
     try:
-        good, words = submission.verdict(record.request)
+        good, words = slurm.verdict(script, question)
+        if not good:
+            words = words.removeprefix(slurm.REFUSED)
+        else:
+            states = jobstate.from_controller(job, controller)
+            why, never = reasons.explain(states[0].reason) if states and states[0].state == "PENDING" else ("", False)
+            good, words = not never, why
     except slurm.SlurmError:
         return
     if not good:
-        words = words.removeprefix(slurm.REFUSED)
-        print(f"hpckit: warning: job {record.job} cannot start as things are: {words}", file=sys.stderr)
+        print(f"hpckit: warning: job {job} cannot start as things are: {words}", file=sys.stderr)
 
 
 def parse(argv: list[str]) -> tuple[Any, list[str], list[str]]:
@@ -191,6 +206,8 @@ def prepare(options: Any, extra: list[str], command: list[str]) -> Request:
     start = mpi.choose(given.get("launcher", "auto"), given.get("mpi", ""))
     if (options.survive or options.stall) and start.launcher == "srun":
         raise UsageError("--survive and --stall need mpirun: leave out --launcher srun and --mpi", PROG)
+    if options.survive and not given.get("venv") and not given.get("modules"):  # then the job's MPI is this one
+        check_survival(find_launcher())
     sbatch = {"job-name": default_name(command), **sbatch}
     environment = given.get("venv") or prefix()
     request = Request(
@@ -246,10 +263,11 @@ def finish(request: Request, options: Any, inputs: list[str], given: dict[str, A
 def check_places(folder: Path, output: str | None, command: list[str], shared: list[str]) -> None:
     """Folders that cannot be written or that nodes do not see are found now, not after hours in the queue."""
     folders.check_writable(folder, "--folder")
-    folders.check_shared(folder, "the job's folder", shared)
+    places = [(folder, "the job's folder")]
     if output and not any(mark in output for mark in SPECIAL):
         folders.check_output(output, "--overwrite" in command or "--check" in command)
-        folders.check_shared(Path(output).absolute(), "--output", shared)
+        places.append((Path(output).absolute(), "--output"))
+    folders.check_shared(places, shared)
 
 
 def report(made: list[records.Record], parsable: bool) -> None:

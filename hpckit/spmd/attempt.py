@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -36,6 +37,7 @@ class Ending:
     reason: str
     elapsed_s: float
     asked: bool = False  # somebody told the job to end
+    met: bool = False  # a rank was seen
 
 
 class Attempt:
@@ -45,6 +47,7 @@ class Attempt:
     counts only if a rank has said that it ended (a program that never used hpckit's world cannot say so). `instead`
     maps signals to those that the launcher gets for them. `chatty`: the launcher says things that nobody should read.
     `agree_max_s`: how long all ranks together may wait for an agreement, which takes milliseconds once all have come.
+    `start_max_s`: how long the launcher may take until a rank is there (0 = for ever: not every program says so).
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Attempt:
         chatty: bool = False,
         agree_max_s: float = 60.0,
         say: Callable[[str], None] = lambda text: None,
+        start_max_s: float = 0.0,
     ) -> None:
+        self._start_max_s, self._met = start_max_s, False
         self._stall_s, self._confirmed = stall_s, confirmed
         self._guard: Guard | None = None
         self._instead, self._chatty, self._say = instead or {}, chatty, say
@@ -77,6 +82,7 @@ class Attempt:
             if "speaks" in message:
                 self._speaker = message["speaks"] if self._speaker is None else self._speaker
                 return bool(self._speaker == message["speaks"])
+            self._met = self._met or bool(message.get("beats"))
             if "beats" in message and self._beats.get(str(message.get("node"))) != message["beats"]:
                 self._beats[str(message.get("node"))] = message["beats"]
                 self._progress_s = time.monotonic()
@@ -127,7 +133,8 @@ class Attempt:
                 self._end(child)
         if relay is not None:
             relay.join(RELAY_S)
-        return self._ending(child.wait(), reason)
+        lost = relay.chosen.lost if relay is not None else []
+        return replace(self._ending(child.wait(), reason, lost), met=self._has_met())
 
     @contextlib.contextmanager
     def _handing_on(self, child: subprocess.Popen[bytes]) -> Iterator[None]:
@@ -167,10 +174,16 @@ class Attempt:
                 return "the launcher went on after the job's end"
             if self._never_agree(now_s):
                 return "the ranks that are left wait for an agreement that does not come"
+            if self._start_max_s and now_s - self._start_s > self._start_max_s and not self._has_met():
+                return f"no rank was there after {self._start_max_s:.0f} s"
             with self._lock:
                 still_s = now_s - self._progress_s
             if self._stall_s and still_s > self._stall_s and not self._ended_s:
                 return f"stuck: no rank got anything done for {still_s:.0f} s"
+
+    def _has_met(self) -> bool:
+        """Whether a rank of any node has been there."""
+        return self._met or (self._guard is not None and self._guard.met_ranks())
 
     def _never_agree(self, now_s: float) -> bool:
         """Whether all ranks of all nodes have been in an agreement for so long that MPI must have lost track of it."""
@@ -185,11 +198,13 @@ class Attempt:
         if self._guard is not None:
             self._guard.kill_all()
 
-    def _ending(self, code: int, reason: str) -> Ending:
+    def _ending(self, code: int, reason: str, lost: list[str]) -> Ending:
         elapsed_s, asked = time.monotonic() - self._start_s, bool(self._asked_s)
         status = 128 - code if code < 0 else code
         if self._told is not None:  # what happened to ranks or launcher after that changes nothing
             return Ending(self._told, _in_words(self._told), elapsed_s, asked)
+        if lost:
+            reason = f"{', '.join(lost)}: lost, and Open MPI's launcher cannot go on without"
         unsaid = self._confirmed and not self._said_end and (self._guard is None or self._guard.met_ranks())
         if status == EXIT_OK and unsaid:
             reason = reason or "no rank was left to end the job"

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 
 LINES = (b"NBC_Progress: an error ", b"Error in NBC_Start_round()")  # one for each message a dead rank did not answer
 RULE = b"-" * 74  # above and below a text of Open MPI's own
-BLOCKS = (b"MPI_ABORT was invoked on rank", b"prterun has exited due to process rank")  # our own message says why
+BLOCKS = (  # our own message says why
+    b"MPI_ABORT was invoked on rank",
+    b"prterun has exited due to process rank",
+    b"PRTE has lost communication with a remote daemon",
+)
+LOST = re.compile(rb"\s*Remote daemon: \[.*\] on node (\S+)")
 READ_BYTES = 65536
 
 
@@ -18,6 +24,7 @@ class Filter:
         self._held = b""  # the beginning of a line that may be left out
         self._rule = b""  # a rule of which it is not known what stands under it
         self._in_block = self._after_line = False
+        self.lost: list[str] = []  # nodes that the launcher says it has lost
 
     def feed(self, data: bytes) -> bytes:
         """What to show of `data` and what was held before."""
@@ -38,6 +45,8 @@ class Filter:
         text = line.rstrip(b"\n")
         if self._in_block:
             self._in_block = text != RULE
+            if named := LOST.match(text):
+                self.lost.append(named[1].decode(errors="replace"))
             return b""
         if text.startswith(LINES):
             self._after_line = True
@@ -68,6 +77,7 @@ class Relay:
 
     def __init__(self, source: int, target: int) -> None:
         self._source, self._target = source, target
+        self.chosen = Filter()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
@@ -76,10 +86,9 @@ class Relay:
         self._thread.join(timeout_s)
 
     def _run(self) -> None:
-        chosen = Filter()
         while data := os.read(self._source, READ_BYTES):
-            self._write(chosen.feed(data))
-        self._write(chosen.end())
+            self._write(self.chosen.feed(data))
+        self._write(self.chosen.end())
 
     def _write(self, data: bytes) -> None:
         while data:

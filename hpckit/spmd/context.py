@@ -209,7 +209,7 @@ class Context:
 
     def progress(self, label: str, bytes_total: int, bytes_own: int) -> Progress:
         """Progress of a scan of `bytes_total` bytes, `bytes_own` of them on this rank; see Progress. Local."""
-        return Progress(self.rank, label, bytes_total, bytes_own)
+        return Progress(self.rank, label, bytes_total, bytes_own, ranks=self.size)
 
     def memory_budget(self, asked_bytes: int | None = None) -> int:
         """Bytes this rank may use: what --memory says, else 70 % of the node's memory over its ranks. Local."""

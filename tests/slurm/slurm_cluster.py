@@ -34,11 +34,11 @@ def on_request() -> None:
 
 
 class Cluster:
-    """A testbed with hpckit's commands on it, started in `folder`."""
+    """A testbed with hpckit's commands on it, of the interpreter `python`, started in `folder`."""
 
-    def __init__(self, bed: Testbed, folder: Path) -> None:
-        self.bed, self.folder = bed, folder
-        script = Path(sys.executable).parent
+    def __init__(self, bed: Testbed, folder: Path, python: str = sys.executable) -> None:
+        self.bed, self.folder, self.python = bed, folder, python
+        script = Path(python).parent
         self.jobs: dict[str, str] = {}
         self.environ = {
             **bed.environ,
@@ -50,7 +50,7 @@ class Cluster:
     def hpckit(self, *words: object, timeout: float = 60, **environ: str) -> subprocess.CompletedProcess[str]:
         """`hpckit WORDS`, with its output."""
         return subprocess.run(
-            [sys.executable, "-m", "hpckit.cli.main", *map(str, words)],
+            [self.python, "-m", "hpckit.cli.main", *map(str, words)],
             env={**self.environ, **environ}, cwd=self.folder, capture_output=True, text=True, check=False,
             timeout=timeout, stdin=subprocess.DEVNULL,
         )  # fmt: skip
@@ -147,6 +147,4 @@ def long_jobs(cluster: Cluster, answer: bytes) -> dict[str, str]:
         cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(2.0))
     query[1], query[-1] = SQL.replace("bgl.log", "{input}"), "array-{stem}.csv"
     cluster.jobs["array"] = cluster.submit("-n", "2", *limit, "--each", "bgl.log", "--", *query, **slow(2.0))
-    query[1], query[-1] = SQL, "progress.csv"
-    cluster.jobs["progress"] = cluster.submit("-n", "1", "-t", "9", "--exclude", SAFE, "--", *query, **slow(9.0))
     return cluster.jobs

@@ -151,13 +151,13 @@ def test_skew_is_shown(cluster: Cluster) -> None:
         "while time.time() < end:\n    busy or time.sleep(0.05)"
     )
     job = cluster.submit("-N", "2", "-t", "5", "-w", "n[5-6]", "--", "python", "-c", code)
-    cluster.until("figures", lambda: "least busy, on n6" in cluster.status(job).get("skew", ""), 30)
+    cluster.until("figures", lambda: "least busy, on n6" in cluster.status(job).get("cpu", ""), 30)
     cluster.hpckit("cancel", job)
 
 
 def test_what_users_get_wrong(cluster: Cluster) -> None:
     for words, remedy in {
-        ("-p", "nowhere"): "there are: debug, small, closed",
+        ("-p", "nowhere"): "there are: debug, small, closed, spare, spent",
         ("--frobnicate=1",): "unrecognized option",
         ("-t", "2h"): "Slurm takes MINUTES",
         ("-C", "gpu"): "--constraint",

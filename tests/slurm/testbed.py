@@ -60,12 +60,17 @@ SlurmdTimeout=10
 SlurmdParameters=config_overrides
 MinJobAge={min_job_age}
 KillWait=5
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
 MaxArraySize=101
 {accounting}
 {nodes}
+PartitionName=DEFAULT PreemptMode=OFF PriorityTier=5
 PartitionName=debug Nodes={first}[1-{count}] Default=YES MaxTime=1:00:00 State=UP
 PartitionName=small Nodes={first}1 MaxNodes=1 MaxTime=5 State=UP
 PartitionName=closed Nodes={first}1 State=DOWN
+PartitionName=spare Nodes={first}{count} PriorityTier=1 PreemptMode=REQUEUE GraceTime=30 MaxTime=1:00:00 State=UP
+PartitionName=spent Nodes={first}{count} PriorityTier=1 PreemptMode=CANCEL GraceTime=30 MaxTime=1:00:00 State=UP
 """
 DATABASE = """\
 DbdHost={host}

@@ -1,4 +1,5 @@
-"""Slow storage for tests: with this folder on PYTHONPATH every positioned read waits HPCKIT_TEST_READ_S seconds."""
+"""Slow storage for tests: with this folder on PYTHONPATH every positioned read waits HPCKIT_TEST_READ_S seconds, and
+five times as long on the rank HPCKIT_TEST_SLOW_RANK."""
 
 from __future__ import annotations
 
@@ -7,6 +8,9 @@ import time
 from typing import Any
 
 _seconds = float(os.environ.get("HPCKIT_TEST_READ_S") or 0)
+_rank = os.environ.get("PMI_RANK") or os.environ.get("OMPI_COMM_WORLD_RANK") or "0"
+if os.environ.get("HPCKIT_TEST_SLOW_RANK") == _rank:
+    _seconds *= 5
 _preadv = os.preadv
 
 
