@@ -17,7 +17,7 @@ import ast
 import contextlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import field, replace
 from typing import Any
 
@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.checkpoint import columns, files
-from hpckit.checkpoint.image import Image, Reader
+from hpckit.checkpoint.image import Image, InFile, LazyReader, Reader, Stream
 from hpckit.checkpoint.names import VERSION, Entry
 from hpckit.errors import InternalError
 from hpckit.frozen import frozen
@@ -44,7 +44,7 @@ class Part:
     supersedes   names of parts whose content this one includes (Store adds those that it handed out itself)
     meta         JSON
     tables       Arrow tables of any type
-    arrays       NumPy arrays of fixed-size dtypes
+    arrays       NumPy arrays of fixed-size dtypes. Those of a run may be written as Stream, and are read as InFile
     name         of the file, on parts that were restored
     """
 
@@ -52,13 +52,14 @@ class Part:
     supersedes: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, pa.Table] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
     name: str = ""
 
     @property
     def rows(self) -> int:
         """Rows of all tables and arrays."""
-        return sum(t.num_rows for t in self.tables.values()) + sum(len(a) for a in self.arrays.values() if a.ndim)
+        arrays = [array.shape[0] for array in self.arrays.values() if array.shape]
+        return sum(table.num_rows for table in self.tables.values()) + sum(arrays)
 
 
 class DamagedError(Exception):
@@ -95,8 +96,37 @@ def _commit(folder: str, entry: Entry, fill: Callable[[int], tuple[int, str]]) -
     return done
 
 
+def stage(folder: str, entry: Entry, part: Part) -> tuple[int, Entry]:
+    """Write a file under its temporary name and leave it there, not synced: `settle` makes it one that counts. Local.
+
+    Returns an open file of it, for `settle` and for reading, and `entry` with size and digest. OSError; nothing is left
+    then.
+    """
+    temporary = os.path.join(folder, entry.temporary)
+    fd = files.create(temporary)
+    try:
+        size, digest = _write_hashed(fd, _pieces(entry, part, None))
+    except BaseException:
+        files.close(fd)
+        with contextlib.suppress(OSError):
+            files.remove(temporary)
+        raise
+    return fd, replace(entry, size=size, digest=digest)
+
+
+def settle(folder: str, staged: Sequence[tuple[int, Entry]]) -> None:
+    """Sync what `stage` wrote, give it its names, sync the folder. Local. OSError."""
+    for fd, entry in staged:
+        files.sync(fd)
+        fail_point("checkpoint.unnamed")
+        files.rename(os.path.join(folder, entry.temporary), os.path.join(folder, entry.name))
+    files.sync_folder(folder)
+
+
 def read(folder: str, entry: Entry) -> Part:
     """The content of a file, checked against its name. Local. DamagedError if it is not whole, or cannot be read."""
+    if entry.kind == "run":
+        return _read_run(folder, entry)
     try:
         data = read_verified(folder, entry)
     except OSError as error:
@@ -106,6 +136,20 @@ def read(folder: str, entry: Entry) -> Part:
         return _read_part(reader, entry)
     finally:
         reader.close()
+
+
+def _read_run(folder: str, entry: Entry) -> Part:
+    """As `read`, but arrays stay in the file."""
+    reader = None
+    try:
+        read_verified(folder, entry, keep=False)
+        reader = LazyReader(os.path.join(folder, entry.name))
+        return _read_part(reader, entry)
+    except OSError as error:
+        raise DamagedError(f"cannot be read: {error.strerror or error}") from error
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
@@ -225,7 +269,10 @@ def _add_text(image: Image, name: str, text: str) -> None:
     image.add(image.file, name, [np.array([text.encode() + b"\n"])], shape=())
 
 
-def _add_array(image: Image, group: Any, name: str, array: np.ndarray) -> None:
+def _add_array(image: Image, group: Any, name: str, array: np.ndarray | Stream) -> None:
+    if isinstance(array, Stream):
+        image.add_stream(group, name, array)
+        return
     array = np.asarray(array)
     if array.dtype.hasobject:
         raise InternalError(
@@ -276,9 +323,9 @@ def _read_part(reader: Reader, entry: Entry) -> Part:
     )
 
 
-def _read_array(reader: Reader, dataset: Any) -> np.ndarray:
-    values = reader.get(dataset)
-    if "numpy_dtype" not in dataset.attrs:
+def _read_array(reader: Reader, dataset: Any) -> np.ndarray | InFile:
+    values = reader.array(dataset)
+    if "numpy_dtype" not in dataset.attrs or isinstance(values, InFile):
         return values
     descr = ast.literal_eval(dataset.attrs["numpy_dtype"])
     dtype = np.lib.format.descr_to_dtype(descr)

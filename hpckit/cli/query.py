@@ -140,7 +140,7 @@ def main(argv: list[str]) -> int:
     start_s = time.monotonic()
     options = run_options(args)
     from hpckit.spmd.failpoints import fail_point
-    from hpckit.tables.losses import in_spite_of_losses
+    from hpckit.spmd.losses import in_spite_of_losses
 
     text = args.sql if args.sql is not None else in_spite_of_losses(ctx, lambda: ctx.on_root(_read_script, args.file))
     if ctx.is_root:

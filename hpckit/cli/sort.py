@@ -97,7 +97,6 @@ def _check_arguments(args: argparse.Namespace) -> None:
             "--format": args.format,
             "--dataset": args.dataset,
             "--rejects": args.rejects,
-            "--checkpoint": args.checkpoint,
         }
         for option in [name for name, value in tables_only.items() if value]:
             raise UsageError(f"{option} is for tables and logs, not for --records", prog)
@@ -115,9 +114,21 @@ def _sort_records(ctx: Context, args: argparse.Namespace, paths: list[str], targ
     from hpckit.spmd.memory import format_size
 
     done = sort_records(
-        ctx, paths, target, args.records, key, args.memory, args.scratch, args.overwrite, progress=not args.quiet
+        ctx,
+        paths,
+        target,
+        args.records,
+        key,
+        args.memory,
+        args.scratch,
+        args.overwrite,
+        progress=not args.quiet,
+        checkpoint=args.checkpoint,
+        checkpoint_every_s=args.checkpoint_every,
+        split_bytes=args.split_size,
     )
-    spilled = f", {format_size(done.spilled_bytes)} by way of scratch" if done.spilled_bytes else ""
+    way = args.checkpoint or "scratch"
+    spilled = f", {format_size(done.spilled_bytes)} by way of {way}" if done.spilled_bytes else ""
     return f"{done.rows:,} records ({format_size(done.bytes)}) sorted{spilled}; wrote {target}"
 
 
