@@ -31,7 +31,8 @@ from hpckit.errors import InternalError
 from hpckit.frozen import frozen
 from hpckit.spmd.failpoints import fail_point
 
-PIECE_BYTES = 1 << 20  # hashed and written, or read and hashed, at a time: it stays in the processor's cache
+PIECE_BYTES = 1 << 20  # hashed and written at a time: large enough for the system, small enough for the cache
+READ_BYTES = 256 << 10  # read and hashed at a time: what was just read lies in the core's own cache
 BEGIN_SYNC_BYTES = 8 << 20  # the disk works on what is written, in shares of this size, while the rest is hashed
 FORMAT = "hpckit checkpoint"
 
@@ -163,14 +164,14 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
     size = files.size_of(path)
     if size != entry.size:
         raise DamagedError(f"is {size:,} bytes long, expected {entry.size:,}")
-    data = np.empty(size if keep else min(size, PIECE_BYTES), np.uint8)
+    data = np.empty(size if keep else min(size, READ_BYTES), np.uint8)
     digest = xxhash.xxh3_128()
     fd = files.open_to_read(path)
     try:
         done = 0
         while done < size:
             place = done if keep else 0
-            piece = data[place : place + min(PIECE_BYTES, size - done)]
+            piece = data[place : place + min(READ_BYTES, size - done)]
             count = files.read(fd, piece)
             if count <= 0:
                 raise DamagedError(f"ends after {done:,} bytes, expected {size:,}")

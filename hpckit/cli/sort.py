@@ -97,6 +97,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
             "--format": args.format,
             "--dataset": args.dataset,
             "--rejects": args.rejects,
+            "--checkpoint-local": args.checkpoint_local,
         }
         for option in [name for name, value in tables_only.items() if value]:
             raise UsageError(f"{option} is for tables and logs, not for --records", prog)
@@ -167,5 +168,6 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         accept=args.max_rejects.check if args.max_rejects is not None else None,
         checkpoint=args.checkpoint,
         checkpoint_every_s=args.checkpoint_every,
+        checkpoint_local=args.checkpoint_local,
     )
     return f"{done.counts.summary()}; {done.rows:,} rows sorted; wrote {target}"

@@ -39,7 +39,8 @@ class Checkpoints:
         folder = job.options.checkpoint
         assert folder is not None
         self._folder = folder
-        self._store = Store(folder, self._ctx.on_root(_identity, job, dict(opened)))
+        described = self._ctx.on_root(_identity, job, dict(opened))
+        self._store = Store(folder, described, local=job.options.checkpoint_local)
         self._saved: set[int] = set()  # units of the newest part of this rank
         self._pace = Pace(job.options.checkpoint_every_s)
         self._opened = False
@@ -73,6 +74,7 @@ class Checkpoints:
         if stop or self._pace.due():
             self.commit()
         if stop:
+            self.flush()
             raise self._interrupted()
 
     def between_phases(self) -> None:
@@ -82,6 +84,7 @@ class Checkpoints:
             if stop or self._pace.due():
                 self.commit()
             if stop:
+                self.flush()
                 raise self._interrupted()
 
     def commit(self) -> None:
@@ -94,6 +97,10 @@ class Checkpoints:
                 self._store.commit(part)
                 self._saved = units
                 fail_point("saved")
+
+    def flush(self) -> None:
+        """Return when all that this rank has saved is in the shared folder: before the process leaves. Local."""
+        self._store.flush()
 
     def _part(self, units: set[int]) -> Part:
         """All that this rank has made of the units it has read. Local."""

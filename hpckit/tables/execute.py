@@ -141,6 +141,7 @@ class Job:
                 self._accumulate(saving.after_split)
             except Interrupted:
                 saving.commit()  # ranks that were ahead have something to save as well
+                saving.flush()
                 raise
             saving.between_phases()
             outcome = self._outcome()
