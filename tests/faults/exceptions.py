@@ -249,7 +249,8 @@ class Driver:
             size = journal.stat().st_size if journal.exists() else 0
             if size != seen:
                 seen, since_s = size, time.monotonic()
-                limit_s = 2 * SECONDS_MAX if '"raised"' in journal.read_text().splitlines()[-1] else START_S
+                raised = size > 0 and '"raised"' in journal.read_text().splitlines()[-1]
+                limit_s = 2 * SECONDS_MAX if raised else START_S
             if time.monotonic() - since_s > limit_s:
                 for line in journal.read_text().splitlines() if size else []:
                     entry = json.loads(line)
