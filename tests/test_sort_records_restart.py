@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import random
 import re
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -15,7 +18,8 @@ from conftest import begin, launch
 from record_cases import records, twin
 from test_query_restart import end
 
-from hpckit.errors import MemoryBudgetError
+from hpckit.checkpoint import files
+from hpckit.errors import MemoryBudgetError, OutputError
 from hpckit.sorting import records_external
 from hpckit.sorting.records import sort_records
 from hpckit.spmd import world
@@ -161,3 +165,40 @@ def test_memory_that_holds_no_unit_is_one_error(data: Path, tmp_path: Path, monk
     sort_records(*given, checkpoint=str(tmp_path / "other"), split_bytes=2000)
     rows = np.fromfile(data / "a.dat", np.uint8).reshape(-1, LENGTH)
     assert (tmp_path / "out").read_bytes() == twin(rows, KEY).tobytes()
+
+
+@pytest.mark.parametrize("function", ["create", "write", "sync", "rename", "sync_folder"])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_disk_that_refuses_is_one_error_and_loses_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, number: int
+) -> None:
+    """At every call of a kind in turn; at last the sort is done, from what the starts before have left."""
+    given = [world(), [str(data / "a.dat")], str(tmp_path / "out"), LENGTH, KEY]
+    options = {"checkpoint": str(tmp_path / "ck"), "checkpoint_every_s": 0.0, "split_bytes": 3000, "overwrite": True}
+
+    def refusing(good: Callable, wanted: int) -> Callable:
+        calls = 0
+
+        def call(*args: object) -> object:
+            nonlocal calls
+            calls += 1
+            if calls == wanted:
+                raise OSError(number, os.strerror(number))
+            return good(*args)
+
+        return call
+
+    told = 0
+    for wanted in (2, 5, 3):
+        with monkeypatch.context() as patch:
+            patch.setattr(files, function, refusing(getattr(files, function), wanted))
+            try:
+                sort_records(*given, **options)
+            except OutputError as error:
+                assert "cannot be written" in str(error) and "what was saved before is as it was" in str(error)
+                told += 1
+    assert told >= 1
+    sort_records(*given, **options)
+    rows = np.fromfile(data / "a.dat", np.uint8).reshape(-1, LENGTH)
+    assert (tmp_path / "out").read_bytes() == twin(rows, KEY).tobytes()
+    assert {path.name.split(".")[0] for path in (tmp_path / "ck").iterdir()} == {"complete"}

@@ -17,7 +17,7 @@ import ast
 import contextlib
 import json
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import field, replace
 from typing import Any
 
@@ -115,13 +115,11 @@ def stage(folder: str, entry: Entry, part: Part) -> tuple[int, Entry]:
     return fd, replace(entry, size=size, digest=digest)
 
 
-def settle(folder: str, staged: Sequence[tuple[int, Entry]]) -> None:
-    """Sync what `stage` wrote, give it its names, sync the folder. Local. OSError."""
-    for fd, entry in staged:
-        files.sync(fd)
-        fail_point("checkpoint.unnamed")
-        files.rename(os.path.join(folder, entry.temporary), os.path.join(folder, entry.name))
-    files.sync_folder(folder)
+def settle(folder: str, fd: int, entry: Entry) -> None:
+    """Sync a file that `stage` wrote and give it its name; the folder is left to be synced. Local. OSError."""
+    files.sync(fd)
+    fail_point("checkpoint.unnamed")
+    files.rename(os.path.join(folder, entry.temporary), os.path.join(folder, entry.name))
 
 
 def read(folder: str, entry: Entry) -> Part:

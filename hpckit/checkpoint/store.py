@@ -200,16 +200,26 @@ class Store:
         self._runs = entry.generation
         self._staged.append((fd, entry))
         self._lineage.wrote_run(entry, part.covers)
-        return fd
+        return os.dup(fd)
 
     def commit_runs(self) -> int:
         """From now on all runs of this rank count; returns how many are new. Local. OutputError if one cannot."""
-        staged = self._staged
-        if staged:
-            with self._errors(f"runs of rank {self._rank}"):
-                content.settle(self.path, staged)
+        count = len(self._staged)
+        with self._errors(f"runs of rank {self._rank}"):
+            while self._staged:
+                fd, entry = self._staged[0]
+                content.settle(self.path, fd, entry)
+                del self._staged[0]
+                files.close(fd)
+            if count:
+                files.sync_folder(self.path)
+        return count
+
+    def _drop_staged(self) -> None:
+        for fd, _ in self._staged:
+            with suppress(OSError):
+                files.close(fd)
         self._staged = []
-        return len(staged)
 
     def _write(self, entry: Entry, part: Part, included: tuple[str, ...]) -> Entry:
         """Write a part where it goes first; OSError."""
@@ -283,6 +293,7 @@ class Store:
                 content.write(self.path, self._entry("complete", 1), note)
         ctx.on_root(folder.clear, self.path, self._life)
         self._lineage.forget()
+        self._drop_staged()
         self._generation = 0
         if self._local is not None:
             local_level.remove_other_lives(self._local, self.identity, self._life + 1)

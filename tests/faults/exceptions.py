@@ -208,7 +208,11 @@ class Driver:
         argv, environ = find_launcher().command(RANKS, words + ["--agreed"] * given.agreed, dict(os.environ))
         with open(work / "stdout", "w") as out, open(work / "stderr", "w") as err:
             process = subprocess.Popen(argv, env=environ, stdout=out, stderr=err, start_new_session=True)
-            hung = self._wait(process, journal)
+            try:
+                hung = self._wait(process, journal)
+            finally:
+                if process.poll() is None:  # whoever asked for the campaign does not want it any more
+                    os.killpg(process.pid, signal.SIGKILL)
         ended_s = time.time()
         entries = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
         said = (work / "stderr").read_text()
