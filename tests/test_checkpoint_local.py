@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from conftest import launch
 from faults.ranks import run
 
 from hpckit.checkpoint import content, files, names
@@ -164,3 +166,42 @@ def test_the_local_folder_may_be_unwritable_and_it_is_said(tmp_path: Path, monke
     monkeypatch.setattr(files, "make_folder", lambda path: refuse(path) if "node" in path else real(path))
     with pytest.raises(OutputError, match=r"node0.*permission denied"):
         run(1, stores(tmp_path, 1)[0].restore)
+
+
+def local_query(folder: Path, *more: str) -> list[str]:
+    """A query that saves on the node first."""
+    sql = f"SELECT node, count(*) AS n FROM read_logs('{folder}/b.log', 'bgl') GROUP BY node ORDER BY n DESC, node"
+    saving = ["--checkpoint", f"{folder}/ck", "--checkpoint-local", f"{folder}/node", "--checkpoint-every", "0s"]
+    return ["hpckit", "query", sql, "-o", f"{folder}/out.csv", "--overwrite", "--split-size", "20000", *saving, *more]
+
+
+@pytest.mark.mpirun
+@pytest.mark.parametrize("lost", [False, True], ids=["the node is there", "the node is lost"])
+def test_a_query_that_saves_on_the_node_first(tmp_path: Path, lost: bool) -> None:
+    """Killed: what only the node has is found, or, where the node is gone, what had reached the shared folder."""
+    assert launch(1, ["hpckit", "generate", "bgl", f"{tmp_path}/b.log", "--rows", "20000"]).returncode == 0
+    assert launch(2, local_query(tmp_path)).returncode == 0
+    expected = (tmp_path / "out.csv").read_bytes()
+    assert not parts_in(tmp_path / "node") and not parts_in(tmp_path / "ck")
+    assert launch(2, local_query(tmp_path), HPCKIT_FAIL_AT="scan.end:0:1").returncode != 0
+    assert parts_in(tmp_path / "node")
+    if lost:
+        shutil.rmtree(tmp_path / "node")
+    done = launch(3, local_query(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert "going on from" in done.stderr or (lost and not parts_in(tmp_path / "ck"))
+    assert (tmp_path / "out.csv").read_bytes() == expected
+    assert not parts_in(tmp_path / "node") and not parts_in(tmp_path / "ck")
+
+
+@pytest.mark.mpirun
+def test_a_job_that_stops_leaves_its_work_in_the_shared_folder(tmp_path: Path) -> None:
+    assert launch(1, ["hpckit", "generate", "bgl", f"{tmp_path}/b.log", "--rows", "20000"]).returncode == 0
+    argv = local_query(tmp_path, "--checkpoint-every", "1h")
+    assert launch(2, argv, HPCKIT_FAIL_AT="scan.end:1:1:USR1").returncode == 75
+    assert {n.split(".")[3] for n in parts_in(tmp_path / "ck")} == {"00000", "00001"}
+    shutil.rmtree(tmp_path / "node")
+    done = launch(1, argv)
+    assert done.returncode == 0 and "going on from" in done.stderr, done.stderr
+    refused = launch(1, [*argv[:3], "--checkpoint-local", f"{tmp_path}/node"])
+    assert refused.returncode == 2 and "--checkpoint-local needs --checkpoint" in refused.stderr

@@ -19,6 +19,7 @@ from hpckit.aggregates.groupby import GroupBy
 from hpckit.aggregates.spec import AggSpec
 from hpckit.checkpoint import content, files, identity, names
 from hpckit.checkpoint.choice import Choice, Outcome
+from hpckit.checkpoint.image import InFile, Stream
 from hpckit.checkpoint.reading import deal, deal_in_order
 from hpckit.checkpoint.store import Part, Store
 from hpckit.errors import InputError, InternalError, OutputError, UserError
@@ -353,3 +354,38 @@ def test_dealing() -> None:
     assert sum(loads) == 24 and max(loads[0], loads[1], loads[2] + 5) <= 11
     assert deal_in_order([1] * 6, 3) == [0, 0, 1, 1, 2, 2] and deal_in_order([5], 4) == [2]
     assert deal_in_order([0, 0], 3) == [0, 0] and deal_in_order([], 2) == []
+
+
+def test_a_rank_lost_before_the_life_had_begun(tmp_path: Path) -> None:
+    """Survivors of which some had not come to open the folder: nobody holds anything yet, and the life begins."""
+    first = Store(tmp_path / "ck", JOB)
+    run(1, first.restore)
+    first.commit(Part(covers={1}))
+    stores = [Store(tmp_path / "ck", JOB) for _ in range(2)]
+    restored = run(2, lambda ctx: stores[ctx.rank].restore(ctx, held=()))
+    assert {r.covered for r in restored} == {frozenset({1})} and {r.life for r in restored} == {2}
+    stores[1].commit(Part(covers={2}))
+
+
+def test_runs_stand_by_themselves(tmp_path: Path) -> None:
+    """Written once, counted once committed, dealt over other ranks, their arrays left in the file; those that a rank
+    holds are not read again when others are lost."""
+    two = [Store(tmp_path / "ck", JOB) for _ in range(2)]
+    run(2, lambda ctx: two[ctx.rank].restore(ctx))
+    rows = np.arange(12, dtype=np.int64).reshape(6, 2)
+    for unit in range(4):
+        chunks = Stream(rows.shape, rows.dtype, iter([rows[:4] + unit, rows[4:] + unit]))
+        os.close(two[unit % 2].add_run(Part(covers={unit}, arrays={"rows": chunks})))
+        if unit < 3:
+            two[unit % 2].commit_runs()
+    again = [Store(tmp_path / "ck", JOB) for _ in range(3)]
+    restored = run(3, lambda ctx: again[ctx.rank].restore(ctx))
+    assert restored[0].covered == {0, 1, 2} and [len(r.parts) for r in restored] == [1, 1, 1]
+    for part in (part for r in restored for part in r.parts):
+        assert isinstance(part.arrays["rows"], InFile) and part.rows == 6
+        assert np.array_equal(part.arrays["rows"].read(), rows + min(part.covers))
+    held = [{unit for part in r.parts for unit in part.covers} for r in restored]
+    taken = run(2, lambda ctx: again[ctx.rank].restore(ctx, held[ctx.rank]))
+    assert [set(part.covers) for r in taken for part in r.parts] == [held[2]]
+    run(2, lambda ctx: again[ctx.rank].finish(ctx))
+    assert [name.split(".")[0] for name in os.listdir(tmp_path / "ck")] == ["complete"]

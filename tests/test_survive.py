@@ -262,3 +262,34 @@ def test_a_short_campaign() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 trials: " in done.stdout
     assert "in the job" in done.stdout
+
+
+COMMANDS = {
+    "records": (["sort", "{folder}/in.dat", "{out}", "--records", "24", "--key", "2"], "output.whole:0:1"),
+    "records saved": (
+        ["sort", "{folder}/in.dat", "{out}", "--records", "24", "--key", "2", "--split-size", "3000"],
+        "run:1:3,merge:0:1",
+    ),
+    "generate": (["generate", "syslog", "{out}", "--rows", "400000", "--seed", "3"], "round:0:2"),
+    "generate saved": (["generate", "syslog", "{out}", "--rows", "400000", "--seed", "3"], "round:0:1,round:1:3"),
+}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_commands_go_on_without_the_ranks_they_lose(name: str, tmp_path: Path) -> None:
+    """Also the first rank, with and without a checkpoint: the same bytes, and nothing else is left."""
+    words, places = COMMANDS[name]
+    (tmp_path / "in.dat").write_bytes(os.urandom(24 * 40_000))
+    saving = ["--checkpoint", str(tmp_path / "ck"), "--checkpoint-every", "0s"] if "saved" in name else []
+
+    def argv(out: Path) -> list[str]:
+        return [word.format(folder=tmp_path, out=out) for word in words]
+
+    (tmp_path / "out").mkdir()
+    quiet, out = tmp_path / "quiet", tmp_path / "out" / "x.log"
+    assert run([sys.executable, "-m", "hpckit.cli.main", *argv(quiet)], TIMEOUT_S).returncode == 0
+    done = hpckit_run(4, ["--survive", "--", *argv(out), *saving], HPCKIT_FAIL_AT=places)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("hpckit run: lost rank") >= 1, done.stderr
+    assert out.read_bytes() == quiet.read_bytes()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["x.log"]

@@ -25,13 +25,14 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.checkpoint import columns, files
-from hpckit.checkpoint.image import Image, Reader
+from hpckit.checkpoint.image import Image, InFile, LazyReader, Reader, Stream
 from hpckit.checkpoint.names import VERSION, Entry
 from hpckit.errors import InternalError
 from hpckit.frozen import frozen
 from hpckit.spmd.failpoints import fail_point
 
-PIECE_BYTES = 1 << 20  # hashed and written, or read and hashed, at a time: it stays in the processor's cache
+PIECE_BYTES = 1 << 20  # hashed and written at a time: large enough for the system, small enough for the cache
+READ_BYTES = 256 << 10  # read and hashed at a time: what was just read lies in the core's own cache
 BEGIN_SYNC_BYTES = 8 << 20  # the disk works on what is written, in shares of this size, while the rest is hashed
 FORMAT = "hpckit checkpoint"
 
@@ -44,7 +45,7 @@ class Part:
     supersedes   names of parts whose content this one includes (Store adds those that it handed out itself)
     meta         JSON
     tables       Arrow tables of any type
-    arrays       NumPy arrays of fixed-size dtypes
+    arrays       NumPy arrays of fixed-size dtypes. Those of a run may be written as Stream, and are read as InFile
     name         of the file, on parts that were restored
     """
 
@@ -52,13 +53,14 @@ class Part:
     supersedes: tuple[str, ...] = ()
     meta: dict[str, Any] = field(default_factory=dict)
     tables: dict[str, pa.Table] = field(default_factory=dict)
-    arrays: dict[str, np.ndarray] = field(default_factory=dict)
+    arrays: dict[str, Any] = field(default_factory=dict)
     name: str = ""
 
     @property
     def rows(self) -> int:
         """Rows of all tables and arrays."""
-        return sum(t.num_rows for t in self.tables.values()) + sum(len(a) for a in self.arrays.values() if a.ndim)
+        arrays = [array.shape[0] for array in self.arrays.values() if array.shape]
+        return sum(table.num_rows for table in self.tables.values()) + sum(arrays)
 
 
 class DamagedError(Exception):
@@ -95,8 +97,35 @@ def _commit(folder: str, entry: Entry, fill: Callable[[int], tuple[int, str]]) -
     return done
 
 
+def stage(folder: str, entry: Entry, part: Part) -> tuple[int, Entry]:
+    """Write a file under its temporary name and leave it there, not synced: `settle` makes it one that counts. Local.
+
+    Returns an open file of it, for `settle` and for reading, and `entry` with size and digest. OSError; nothing is left
+    then.
+    """
+    temporary = os.path.join(folder, entry.temporary)
+    fd = files.create(temporary)
+    try:
+        size, digest = _write_hashed(fd, _pieces(entry, part, None))
+    except BaseException:
+        files.close(fd)
+        with contextlib.suppress(OSError):
+            files.remove(temporary)
+        raise
+    return fd, replace(entry, size=size, digest=digest)
+
+
+def settle(folder: str, fd: int, entry: Entry) -> None:
+    """Sync a file that `stage` wrote and give it its name; the folder is left to be synced. Local. OSError."""
+    files.sync(fd)
+    fail_point("checkpoint.unnamed")
+    files.rename(os.path.join(folder, entry.temporary), os.path.join(folder, entry.name))
+
+
 def read(folder: str, entry: Entry) -> Part:
     """The content of a file, checked against its name. Local. DamagedError if it is not whole, or cannot be read."""
+    if entry.kind == "run":
+        return _read_run(folder, entry)
     try:
         data = read_verified(folder, entry)
     except OSError as error:
@@ -106,6 +135,20 @@ def read(folder: str, entry: Entry) -> Part:
         return _read_part(reader, entry)
     finally:
         reader.close()
+
+
+def _read_run(folder: str, entry: Entry) -> Part:
+    """As `read`, but arrays stay in the file."""
+    reader = None
+    try:
+        read_verified(folder, entry, keep=False)
+        reader = LazyReader(os.path.join(folder, entry.name))
+        return _read_part(reader, entry)
+    except OSError as error:
+        raise DamagedError(f"cannot be read: {error.strerror or error}") from error
+    finally:
+        if reader is not None:
+            reader.close()
 
 
 def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
@@ -119,14 +162,14 @@ def read_verified(folder: str, entry: Entry, keep: bool = True) -> np.ndarray:
     size = files.size_of(path)
     if size != entry.size:
         raise DamagedError(f"is {size:,} bytes long, expected {entry.size:,}")
-    data = np.empty(size if keep else min(size, PIECE_BYTES), np.uint8)
+    data = np.empty(size if keep else min(size, READ_BYTES), np.uint8)
     digest = xxhash.xxh3_128()
     fd = files.open_to_read(path)
     try:
         done = 0
         while done < size:
             place = done if keep else 0
-            piece = data[place : place + min(PIECE_BYTES, size - done)]
+            piece = data[place : place + min(READ_BYTES, size - done)]
             count = files.read(fd, piece)
             if count <= 0:
                 raise DamagedError(f"ends after {done:,} bytes, expected {size:,}")
@@ -225,7 +268,10 @@ def _add_text(image: Image, name: str, text: str) -> None:
     image.add(image.file, name, [np.array([text.encode() + b"\n"])], shape=())
 
 
-def _add_array(image: Image, group: Any, name: str, array: np.ndarray) -> None:
+def _add_array(image: Image, group: Any, name: str, array: np.ndarray | Stream) -> None:
+    if isinstance(array, Stream):
+        image.add_stream(group, name, array)
+        return
     array = np.asarray(array)
     if array.dtype.hasobject:
         raise InternalError(
@@ -276,9 +322,9 @@ def _read_part(reader: Reader, entry: Entry) -> Part:
     )
 
 
-def _read_array(reader: Reader, dataset: Any) -> np.ndarray:
-    values = reader.get(dataset)
-    if "numpy_dtype" not in dataset.attrs:
+def _read_array(reader: Reader, dataset: Any) -> np.ndarray | InFile:
+    values = reader.array(dataset)
+    if "numpy_dtype" not in dataset.attrs or isinstance(values, InFile):
         return values
     descr = ast.literal_eval(dataset.attrs["numpy_dtype"])
     dtype = np.lib.format.descr_to_dtype(descr)

@@ -26,8 +26,8 @@ def make_folder(path: str) -> None:
 
 
 def create(path: str) -> int:
-    """A new file for writing at its end; whatever had the name is gone."""
-    return os.open(path, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o666)
+    """A new file for writing at its end, and for reading; whatever had the name is gone."""
+    return os.open(path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o666)
 
 
 def write(fd: int, data: memoryview) -> None:

@@ -63,9 +63,10 @@ def sort_out(everything: list[str]) -> Found:
     entries = [entry for entry in map(names.parse, everything) if entry is not None]
     completed = max((entry.life for entry in entries if entry.kind == "complete"), default=0)
     by_kind: dict[str, list[Entry]] = {kind: [] for kind in names.KINDS}
+    by_kind["run"] = by_kind["part"]  # they are chosen and dealt alike
     others = []
     for entry in entries:
-        if entry.life > completed and entry.kind in ("part", "phase", "manifest"):
+        if entry.life > completed and entry.kind in ("part", "run", "phase", "manifest"):
             by_kind[entry.kind].append(entry)
         else:
             others.append(entry)

@@ -9,8 +9,10 @@ compared before HDF5 sees a byte; datasets are then views of that buffer.
 from __future__ import annotations
 
 import io
+import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,42 @@ ALIGNMENT = 64  # of datasets, so that what is read can be used where it lies
 ALIGNED_FROM_BYTES = 512
 WORD_BYTES = 8  # what compiled code counts on
 CHUNK_BYTES = 1 << 20  # of compressed datasets
+
+
+@dataclass
+class Stream:
+    """An array that is made while it is written: `chunks` are its rows one after another, each used before the next is
+    asked for. `offset`: where its first byte lies in the file, once that is laid out."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    chunks: Iterable[np.ndarray]
+    offset: int = -1
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+@dataclass(frozen=True)
+class InFile:
+    """An array that was left where it lies, in a file that was found whole: `offset` bytes from its start."""
+
+    path: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    def read(self) -> np.ndarray:
+        """The whole array. Local. OSError."""
+        return np.fromfile(self.path, self.dtype, math.prod(self.shape), offset=self.offset).reshape(self.shape)
 
 
 class _Metadata(io.RawIOBase):
@@ -85,29 +123,42 @@ class Image:
             alignment_threshold=ALIGNED_FROM_BYTES, alignment_interval=ALIGNMENT,
         )  # fmt: skip
         self._compression = compression
-        self._data: list[tuple[int, list[np.ndarray]]] = []
+        self._data: list[tuple[int, int, Iterable[np.ndarray]]] = []  # (offset, bytes, the arrays)
 
     def add(self, group: Any, name: str, parts: Sequence[np.ndarray], shape: tuple[int, ...] | None = None) -> Any:
         """A dataset that holds `parts` (C-contiguous, of one dtype) one after another; `shape` if it is not their
         common length. The arrays must stay as they are until `pieces` has been used up."""
         import h5py
-        from h5py import h5d, h5p, h5s, h5t
 
         if shape is None:
             shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
         if self._compression and shape and 0 not in shape:
             return self._add_compressed(group, name, parts, shape)
+        dataset = self._contiguous(group, name, parts[0].dtype, shape)
+        if 0 not in shape:
+            raw = [_raw(part) for part in parts if part.size]
+            self._data.append((dataset.get_offset(), sum(len(part) for part in raw), raw))
+        return h5py.Dataset(dataset)
+
+    def add_stream(self, group: Any, name: str, stream: Stream) -> None:
+        """A dataset, never compressed, whose values are asked for when the file is written."""
+        dataset = self._contiguous(group, name, stream.dtype, stream.shape)
+        if stream.nbytes:
+            stream.offset = dataset.get_offset()
+            self._data.append((stream.offset, stream.nbytes, (_raw(chunk) for chunk in stream.chunks)))
+
+    @staticmethod
+    def _contiguous(group: Any, name: str, dtype: np.dtype, shape: tuple[int, ...]) -> Any:
+        """An h5py DatasetID with its space allocated."""
+        from h5py import h5d, h5p, h5s, h5t
+
         creation = h5p.create(h5p.DATASET_CREATE)
         creation.set_layout(h5d.CONTIGUOUS)
         creation.set_alloc_time(h5d.ALLOC_TIME_EARLY)
         creation.set_fill_time(h5d.FILL_TIME_NEVER)
         creation.set_obj_track_times(False)
         space = h5s.create_simple(shape) if shape else h5s.create(h5s.SCALAR)
-        kind = h5t.py_create(parts[0].dtype, logical=True)
-        dataset = h5d.create(group.id, name.encode(), kind, space, dcpl=creation)
-        if 0 not in shape:
-            self._data.append((dataset.get_offset(), [_raw(part) for part in parts if part.size]))
-        return h5py.Dataset(dataset)
+        return h5d.create(group.id, name.encode(), h5t.py_create(dtype, logical=True), space, dcpl=creation)
 
     def _add_compressed(self, group: Any, name: str, parts: Sequence[np.ndarray], shape: tuple[int, ...]) -> Any:
         row_bytes = max(1, parts[0].dtype.itemsize * int(np.prod(shape[1:], dtype=np.int64)))
@@ -128,11 +179,11 @@ class Image:
         self.file.close()
         data = sorted(self._data, key=lambda item: item[0])
         between, at = [], 0
-        for offset, arrays in data:
+        for offset, size, _ in data:
             between.append((at, offset))
-            at = offset + sum(len(array) for array in arrays)
+            at = offset + size
         rest = self._metadata.parts([*between, (at, self._metadata.end)])
-        for metadata, (_, arrays) in zip(rest, data, strict=False):
+        for metadata, (_, _, arrays) in zip(rest, data, strict=False):
             yield memoryview(metadata)
             yield from (array.data for array in arrays)
         yield memoryview(rest[-1])
@@ -189,6 +240,28 @@ class Reader:
         if place % WORD_BYTES:  # small ones are not aligned in the file
             data = data.copy()
         return data.view(dtype).reshape(shape)
+
+    def array(self, dataset: Any) -> np.ndarray | InFile:
+        """One of the arrays of a part."""
+        return self.get(dataset)
+
+
+class LazyReader(Reader):
+    """The datasets of a file that was found whole; arrays are left there."""
+
+    def __init__(self, path: str) -> None:
+        import h5py
+
+        self._path = path
+        self.file = h5py.File(path, "r", locking=False)
+
+    def get(self, dataset: Any) -> np.ndarray:
+        """The values of a dataset."""
+        return np.asarray(dataset[()])
+
+    def array(self, dataset: Any) -> InFile:
+        """Where the values of a contiguous dataset with rows lie."""
+        return InFile(self._path, dataset.id.get_offset(), dataset.shape, dataset.dtype)
 
 
 def _raw(array: np.ndarray) -> np.ndarray:

@@ -34,15 +34,21 @@ class Lineage:
             self._own: list[Entry] = []  # this rank's parts in the folder, oldest first
             self._given: dict[str, Outcome] = {}  # parts that restore gave this rank, by name, without their content
             self._others: dict[str, list[str]] = {}  # writer -> names of its parts in the folder
+            self._runs: dict[str, frozenset[int]] = {}  # runs that this rank wrote or was given: writer -> units
             self._behind: list[str] = []  # files older than the given parts that this rank's parts contain by now
 
     def remember(self, parts: Iterable[Part], present: Iterable[Entry], writer: str) -> None:
         """Keep in mind what this rank was given, and which parts of others than `writer` lie in the folder."""
         with self._lock:
             for part in parts:
-                self._given[part.name] = Outcome("", frozenset(part.covers), part.supersedes)
+                if names.is_run(part.name):
+                    self._runs[names.writer_of(part.name)] = frozenset(part.covers)
+                else:
+                    self._given[part.name] = Outcome("", frozenset(part.covers), part.supersedes)
             for entry in present:
-                if entry.writer != writer and entry.name not in self._others.get(entry.writer, ()):
+                if entry.kind == "run" or entry.writer == writer:
+                    continue
+                if entry.name not in self._others.get(entry.writer, ()):
                     self._others.setdefault(entry.writer, []).append(entry.name)
 
     def next_part(self, part: Part) -> tuple[frozenset[int], tuple[str, ...]]:
@@ -63,7 +69,13 @@ class Lineage:
         """Writers whose parts are contained in this rank's own, or in a state of these units. Local."""
         with self._lock:
             given = [name for name, outcome in self._given.items() if units.issuperset(outcome.covers)]
-            return self.included.union(*(self._contained(name) for name in given))
+            runs = {writer for writer, covers in self._runs.items() if units.issuperset(covers)}
+            return self.included.union(runs, *(self._contained(name) for name in given))
+
+    def wrote_run(self, entry: Entry, covers: Iterable[int]) -> None:
+        """Keep in mind a run that this rank has written. It stays until the job is complete."""
+        with self._lock:
+            self._runs[entry.writer] = frozenset(covers)
 
     def _contained(self, name: str) -> set[str]:
         """The writer of a part and all that this part contains."""

@@ -7,6 +7,7 @@ whose identity has this hash (16 hex digits), `size` bytes long with this xxh3-1
 
     life      a start of the job: its identity in words, ranks, time          (rank 0 writes it)
     part      what one rank has accumulated, committed alone
+    run       work that is done for good (a sorted run), by itself: no later file contains it
     phase     what one rank holds at a phase boundary, committed with all others'
     manifest  all parts of a phase with their digests, committed last          (rank 0 writes it)
     complete  the job's output is committed; what was saved up to this life is no longer needed
@@ -21,14 +22,14 @@ import re
 from hpckit.frozen import frozen
 
 VERSION = 1
-KINDS = ("life", "part", "phase", "manifest", "complete")
+KINDS = ("life", "part", "run", "phase", "manifest", "complete")
 _KIND = "|".join(KINDS)
 _NAME = re.compile(
     r"(?P<kind>[a-z]+)\.v1\.(?P<life>\d{3,})-(?P<token>[0-9a-f]{8})\.(?P<rank>\d{5,})\.(?P<generation>\d{6,})"
     r"\.(?P<after>\d{4,})\.(?P<identity>[0-9a-f]{16})\.(?P<size>\d+)\.(?P<digest>[0-9a-f]{32})\.h5"
 )
 _ANY_VERSION = re.compile(rf"(?:{_KIND})\.v(\d+)\..*")
-_WRITER = re.compile(r"\d{3,}-[0-9a-f]{8}\.\d{5,}")
+_WRITER = re.compile(r"\d{3,}-[0-9a-f]{8}\.\d{5,}(\.\d{6,})?")
 _TEMPORARY = re.compile(rf"\.(?:{_KIND})\.v1\.(\d{{3,}})-[0-9a-f]{{8}}\..*\.tmp")
 
 
@@ -67,8 +68,9 @@ class Entry:
 
     @property
     def writer(self) -> str:
-        """The process that wrote it: life, token and rank."""
-        return f"{self.life:03d}-{self.token}.{self.rank:05d}"
+        """Whose generations it belongs to: a process, by life, token and rank. A run stands by itself."""
+        process = f"{self.life:03d}-{self.token}.{self.rank:05d}"
+        return f"{process}.{self.generation:06d}" if self.kind == "run" else process
 
     def __str__(self) -> str:
         what = {"part": "generation", "phase": "phase", "manifest": "phase"}.get(self.kind, "number")
@@ -84,6 +86,11 @@ def parse(name: str) -> Entry | None:
     numbers = {key: int(given.pop(key)) for key in ("life", "rank", "generation", "after", "size")}
     entry = Entry(**given, **numbers)  # type: ignore[arg-type]
     return entry if entry.name == name else None
+
+
+def is_run(name: str) -> bool:
+    """Whether this is the name of a run. Local."""
+    return name.startswith("run.")
 
 
 def version_of(name: str) -> int | None:

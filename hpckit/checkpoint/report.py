@@ -14,6 +14,7 @@ from hpckit.frozen import frozen
 from hpckit.spmd.memory import format_size
 
 DAMAGED = "DAMAGED"
+WORDS = {"part": "generation", "run": "run", "phase": "phase"}  # what the number of a file counts
 WHOLE_BYTES = 16 << 20  # files up to this size are read as a whole for a listing
 
 
@@ -65,7 +66,7 @@ def listing(path: str) -> str:
         return f"{path}: nothing is saved here\n"
     found = sort_out([entry.name for entry in entries])
     needed = {entry.name for entry in (*found.parts, *found.phases, *found.manifests)}
-    lines = {line.entry.name: line for line in read_all(path, [e for e in entries if e.kind in ("part", "phase")])}
+    lines = {line.entry.name: line for line in read_all(path, [e for e in entries if e.kind in WORDS])}
     out = []
     for life in sorted({(entry.life, entry.token) for entry in entries}):
         own = [entry for entry in entries if (entry.life, entry.token) == life]
@@ -101,7 +102,7 @@ def _life_title(path: str, own: list[Entry]) -> str:
 
 def _describe(path: str, line: Line) -> str:
     entry = line.entry
-    what = f"phase {entry.generation}" if entry.kind == "phase" else f"generation {entry.generation}"
+    what = f"{WORDS[entry.kind]} {entry.generation}"
     head = f"  rank {entry.rank}, {what}: {format_size(entry.size)}"
     if line.damage:
         return f"{head}, {DAMAGED}: {line.damage}"
@@ -188,7 +189,7 @@ def _outdated(path: str, entries: list[Entry], keep: int) -> list[Entry]:
     gone = [entry for entry in (*found.phases, *found.manifests) if entry.generation < first]
     gone += [entry for entry in found.parts if entry.after < first]
     contained: set[str] = set()
-    for writer in {entry.writer for entry in found.parts}:
+    for writer in {entry.writer for entry in found.parts if entry.kind == "part"}:
         own = sorted((e for e in found.parts if e.writer == writer), key=lambda e: (e.after, e.generation))
         whole = [entry for entry in own if entry.name in parts]
         if len(whole) >= keep:

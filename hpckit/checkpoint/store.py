@@ -79,6 +79,8 @@ class Store:
         self._lineage = Lineage(self.path, keep)
         self._local = None if local is None else os.fspath(local)
         self._background = Background(self._flush_one)
+        self._runs = 0  # written by this rank
+        self._staged: list[tuple[int, Entry]] = []  # those that do not count yet
 
     @property
     def writer(self) -> str:
@@ -103,7 +105,8 @@ class Store:
         found = ctx.on_root(folder.look, self.path, self.job, self.identity)
         if self._local is not None:
             found = self._bring_up(ctx, found)
-        if ctx.allreduce(int(held is not None), "max"):
+        # Where ranks died before a life had begun on all, nobody holds anything: it begins now.
+        if ctx.allreduce(int(held is not None and self._rank >= 0), "min"):
             units, writers = self._holding(ctx, held)
             choice = Choice([*found.parts, *found.phases], units, writers, for_survivors=True)
             parts, name, warnings = read_chosen(ctx, self.path, choice, self._local), "", choice.warnings
@@ -148,6 +151,7 @@ class Store:
         """Number this start of the job and note it in the folder. Collective."""
         self._life, self._token = found.last_life + 1, ctx.bcast(os.urandom(4).hex(), root=0)
         self._rank, self._generation = ctx.rank, 0
+        self._runs = 0
         self._lineage.forget()
         with ctx.agreed(f"opening checkpoint folder {self.path}"), self._errors("a life"):
             if ctx.is_root:
@@ -181,6 +185,41 @@ class Store:
             entry = self._write(entry, whole, included)
         self._generation, self._lineage.covers = entry.generation, covers
         return entry.name
+
+    def add_run(self, part: Part) -> int:
+        """Write a part that stands by itself and is never written again, such as a sorted run; it goes to the shared
+        folder at once, but counts only from `commit_runs` on. Local.
+
+        Returns an open file to read from, which belongs to the caller. OutputError if it cannot be written. `restore`
+        gives runs back as parts whose large arrays are InFile.
+        """
+        self._check_open()
+        entry = self._entry("run", self._runs + 1)
+        with self._errors(f"run {entry.generation} of rank {self._rank}"):
+            fd, entry = content.stage(self.path, entry, part)
+        self._runs = entry.generation
+        self._staged.append((fd, entry))
+        self._lineage.wrote_run(entry, part.covers)
+        return os.dup(fd)
+
+    def commit_runs(self) -> int:
+        """From now on all runs of this rank count; returns how many are new. Local. OutputError if one cannot."""
+        count = len(self._staged)
+        with self._errors(f"runs of rank {self._rank}"):
+            while self._staged:
+                fd, entry = self._staged[0]
+                content.settle(self.path, fd, entry)
+                del self._staged[0]
+                files.close(fd)
+            if count:
+                files.sync_folder(self.path)
+        return count
+
+    def _drop_staged(self) -> None:
+        for fd, _ in self._staged:
+            with suppress(OSError):
+                files.close(fd)
+        self._staged = []
 
     def _write(self, entry: Entry, part: Part, included: tuple[str, ...]) -> Entry:
         """Write a part where it goes first; OSError."""
@@ -254,6 +293,7 @@ class Store:
                 content.write(self.path, self._entry("complete", 1), note)
         ctx.on_root(folder.clear, self.path, self._life)
         self._lineage.forget()
+        self._drop_staged()
         self._generation = 0
         if self._local is not None:
             local_level.remove_other_lives(self._local, self.identity, self._life + 1)

@@ -93,8 +93,8 @@ def main(argv: list[str]) -> int:
     options = run_options(args)
     from hpckit.sinks import check_targets
     from hpckit.sources.open import open_source
+    from hpckit.spmd.losses import in_spite_of_losses
     from hpckit.tables.execute import run_plans
-    from hpckit.tables.losses import in_spite_of_losses
     from hpckit.tables.plan import Plan
 
     def plan() -> tuple[Source, OpenSource]:

@@ -76,6 +76,11 @@ def add_common(options: Parser) -> None:
     running.add_argument("--scratch", metavar="DIR", help="where to spill (default: $SLURM_TMPDIR, $TMPDIR or /tmp)")
     add_checkpoint(running)
     running.add_argument(
+        "--checkpoint-local",
+        metavar="DIR",
+        help="save into this folder on the node's own disk or in its memory; copied to --checkpoint in the background",
+    )
+    running.add_argument(
         "--profile", metavar="PATH", help="write seconds, bytes, rows and peak memory per phase and rank (JSON)"
     )
     running.add_argument("-q", "--quiet", action="store_true", help="no progress, no summary")
@@ -105,6 +110,8 @@ def run_options(args: argparse.Namespace) -> RunOptions:
     from hpckit.sources.base import ReadOptions
     from hpckit.tables.options import RunOptions
 
+    if args.checkpoint_local and not args.checkpoint:
+        raise UsageError("--checkpoint-local needs --checkpoint, the folder that all nodes share")
     limit: RejectLimit | None = args.max_rejects
     read = ReadOptions(
         split_bytes=args.split_size,
@@ -123,6 +130,7 @@ def run_options(args: argparse.Namespace) -> RunOptions:
         progress=not args.quiet,
         checkpoint=args.checkpoint,
         checkpoint_every_s=args.checkpoint_every,
+        checkpoint_local=args.checkpoint_local,
     )
 
 
@@ -140,7 +148,7 @@ def main(argv: list[str]) -> int:
     start_s = time.monotonic()
     options = run_options(args)
     from hpckit.spmd.failpoints import fail_point
-    from hpckit.tables.losses import in_spite_of_losses
+    from hpckit.spmd.losses import in_spite_of_losses
 
     text = args.sql if args.sql is not None else in_spite_of_losses(ctx, lambda: ctx.on_root(_read_script, args.file))
     if ctx.is_root:

@@ -97,7 +97,7 @@ def _check_arguments(args: argparse.Namespace) -> None:
             "--format": args.format,
             "--dataset": args.dataset,
             "--rejects": args.rejects,
-            "--checkpoint": args.checkpoint,
+            "--checkpoint-local": args.checkpoint_local,
         }
         for option in [name for name, value in tables_only.items() if value]:
             raise UsageError(f"{option} is for tables and logs, not for --records", prog)
@@ -115,9 +115,21 @@ def _sort_records(ctx: Context, args: argparse.Namespace, paths: list[str], targ
     from hpckit.spmd.memory import format_size
 
     done = sort_records(
-        ctx, paths, target, args.records, key, args.memory, args.scratch, args.overwrite, progress=not args.quiet
+        ctx,
+        paths,
+        target,
+        args.records,
+        key,
+        args.memory,
+        args.scratch,
+        args.overwrite,
+        progress=not args.quiet,
+        checkpoint=args.checkpoint,
+        checkpoint_every_s=args.checkpoint_every,
+        split_bytes=args.split_size,
     )
-    spilled = f", {format_size(done.spilled_bytes)} by way of scratch" if done.spilled_bytes else ""
+    way = args.checkpoint or "scratch"
+    spilled = f", {format_size(done.spilled_bytes)} by way of {way}" if done.spilled_bytes else ""
     return f"{done.rows:,} records ({format_size(done.bytes)}) sorted{spilled}; wrote {target}"
 
 
@@ -156,5 +168,6 @@ def _sort_table(ctx: Context, args: argparse.Namespace, paths: list[str], target
         accept=args.max_rejects.check if args.max_rejects is not None else None,
         checkpoint=args.checkpoint,
         checkpoint_every_s=args.checkpoint_every,
+        checkpoint_local=args.checkpoint_local,
     )
     return f"{done.counts.summary()}; {done.rows:,} rows sorted; wrote {target}"

@@ -10,9 +10,12 @@ import zlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hpckit.errors import InternalError
+from hpckit.errors import InternalError, RankLost
 from hpckit.generate.kinds import BLOCK_ROWS, Generator, Kind, end_us
 from hpckit.generate.layout import Layout, Piece, check_target, pieces
+from hpckit.sinks.target import remove
+from hpckit.spmd.failpoints import fail_point
+from hpckit.spmd.losses import in_spite_of_losses
 
 if TYPE_CHECKING:
     from hpckit.checkpoint.session import Checkpoint
@@ -55,18 +58,25 @@ def generate(
 
     It appears whole or not at all. With `checkpoint`, a folder, what was written stays under its temporary name when
     the job ends early, and the same call goes on from there. Raises OutputError (target exists, folder missing, disk
-    full) on every rank.
+    full) on every rank. In a job that survives losses the ranks that are left begin again, or go on from what is saved.
     """
     started = time.monotonic()
-    replace = ctx.on_root(check_target, request.layout, overwrite)
-    if checkpoint is None:
-        total = _generate(ctx, request, replace, None)
-    else:
+    first_epoch = ctx.epoch
+
+    def attempt() -> int:
+        again = ctx.epoch > first_epoch  # what the first attempt may have named is written once more
+        replace = ctx.on_root(check_target, request.layout, overwrite or again)
+        if checkpoint is None:
+            return _generate(ctx, request, replace, None)
         from hpckit.checkpoint.session import checkpoint as session
 
         with session(checkpoint, checkpoint_every_s, job=f"generate {request}", context=ctx) as saving:
             total = _generate(ctx, request, replace, saving)
+            ctx.settle()
             saving.finish()
+            return total
+
+    total = in_spite_of_losses(ctx, attempt)
     return Summary(request.layout.rows, len(request.layout.names), total, time.monotonic() - started)
 
 
@@ -79,25 +89,35 @@ def _generate(ctx: Context, request: Request, replace: bool, saving: Checkpoint 
         text = f"hpckit: going on with {state['base']}: {state['rows']:,} of {request.layout.rows:,} rows are written"
         print(text, file=sys.stderr, flush=True)
     pending: Pending | None = None
+    base = ""
     if ctx.is_root:
-        pending = _prepare(request.layout, replace, state.get("base", ""))
+        pending = _prepare(request.layout, replace, state.get("base", ""), saving is not None)
         if saving:
             pending.leave()
     try:
         base = ctx.on_root(lambda: pending.path if pending else "")
         total = _write_pieces(ctx, request, base, saving, state)
+        ctx.settle()
         ctx.on_root(_finish, pending, request)
+        ctx.settle()
+    except RankLost:
+        if saving is None and base:
+            remove(base)  # whoever made it may be gone
+        raise
     finally:
         if pending:
             pending.discard()
     return total
 
 
-def _prepare(layout: Layout, replace: bool, path: str) -> Pending:
+def _prepare(layout: Layout, replace: bool, path: str, resumable: bool) -> Pending:
     """The temporary file or folder: empty, or what an earlier start left as `path`. Local, on root."""
-    from hpckit.sinks.target import Pending, Target, output_errors
+    from hpckit.sinks.target import Pending, Target, output_errors, remove_leftovers
 
-    pending = Pending(Target(layout.path, "log", None, ""), replace, layout.is_folder, path)
+    target = Target(layout.path, "log", None, "")
+    if resumable and not path:  # of starts that were killed before they had saved anything
+        remove_leftovers(target)
+    pending = Pending(target, replace, layout.is_folder, path)
     if layout.is_folder and not path:
         with output_errors(layout.path):
             for file in range(len(layout.names)):
@@ -123,6 +143,7 @@ def _write_pieces(ctx: Context, request: Request, base: str, saving: Checkpoint 
     with writer, Progress(ctx.rank, "generate", rows * line_bytes, rows * line_bytes) as progress:
         while turn := list(itertools.islice(queue, ctx.size)):
             _write_round(ctx, request, generator, writer, turn, sizes)
+            fail_point("round")
             rows_round = sum(piece.rows - piece.skip for piece in turn)
             rows_done += rows_round
             done += len(turn)

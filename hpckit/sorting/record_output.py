@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpckit.errors import OutputError
+from hpckit.errors import OutputError, RankLost
 from hpckit.sinks.scratch import free_bytes, pwrite_all
-from hpckit.sinks.target import Pending, Target, output_errors
+from hpckit.sinks.target import Pending, Target, output_errors, remove, remove_leftovers
+from hpckit.spmd.failpoints import fail_point
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
@@ -61,20 +62,29 @@ class Output:
         output.commit()                                           collective
     """
 
-    def __init__(self, ctx: Context, path: str, size_bytes: int, overwrite: bool) -> None:
+    def __init__(self, ctx: Context, path: str, size_bytes: int, overwrite: bool, resumable: bool = False) -> None:
+        """Collective. `resumable`: what earlier starts of this job have left is removed."""
         self._ctx, self.path, self.size_bytes = ctx, os.path.realpath(path), size_bytes
         self._pending: Pending | None = None
         self._fd = self._direct_fd = -1
         self.progress: Progress | None = None  # told of what writers take
-        temporary, direct = ctx.on_root(self._create, overwrite)
-        with ctx.agreed("opening the output"), output_errors(self.path):
-            self._fd = os.open(temporary, os.O_RDWR)
-            if direct:
-                self._direct_fd = _open_direct(temporary)
+        self._temporary, direct = ctx.on_root(self._create, overwrite, resumable)
+        try:
+            with ctx.agreed("opening the output"), output_errors(self.path):
+                self._fd = os.open(self._temporary, os.O_RDWR)
+                if direct:
+                    self._direct_fd = _open_direct(self._temporary)
+        except BaseException:
+            self.discard()
+            raise
+        fail_point("output")
 
-    def _create(self, overwrite: bool) -> tuple[str, bool]:
+    def _create(self, overwrite: bool, resumable: bool) -> tuple[str, bool]:
         """(name of the temporary file, whether it is written directly). Local, on root."""
-        self._pending = Pending(Target(self.path, "records", None, ""), overwrite)
+        target = Target(self.path, "records", None, "")
+        if resumable:
+            remove_leftovers(target)
+        self._pending = Pending(target, overwrite)
         temporary = self._pending.path
         direct = self.size_bytes >= DIRECT_BYTES_MIN and file_system(temporary) in DIRECT_FILE_SYSTEMS
         if direct:  # ranks write into blocks that are there: extending the file would make them wait for each other
@@ -131,20 +141,26 @@ class Output:
         """Sync what each rank wrote and give the file its name. Collective."""
         with self._ctx.agreed("syncing the output"), output_errors(self.path):
             os.fsync(self._fd)
+        fail_point("output.whole")
+        self._ctx.settle()
         self._ctx.on_root(self._rename)
+        self._ctx.settle()
 
     def _rename(self) -> None:
         assert self._pending is not None
         self._pending.commit()
+        fail_point("output.named")
 
     def __enter__(self) -> Output:
         return self
 
-    def __exit__(self, *failure: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *failure: object) -> None:
         for fd in (self._fd, self._direct_fd):
             if fd >= 0:
                 os.close(fd)
         self._fd = self._direct_fd = -1
+        if kind is not None and issubclass(kind, RankLost):
+            remove(self._temporary)  # whoever made it may be gone
         self.discard()
 
 

@@ -16,18 +16,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpckit._kernels import records as kernel
-from hpckit.errors import InternalError
 from hpckit.partition import block_range
-from hpckit.sinks.interrupts import removed_on_signal
 from hpckit.sorting import record_splits as splits
 from hpckit.sorting.record_files import RecordFiles, Shape, open_records
 from hpckit.sorting.record_output import Output, Writer, check_output
+from hpckit.sorting.record_runs import units_of
 from hpckit.sorting.scratch import resident_bytes
 from hpckit.spmd.blocks import exchange_blocks
+from hpckit.spmd.losses import in_spite_of_losses
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
-    from hpckit.spmd.progress import Progress
 
 ROUND_BYTES = 64 << 20  # one round of the exchange
 ROUND_ROOM = 1.1  # a round brings about as much as it sends: room for both
@@ -35,6 +34,7 @@ READ_BYTES = 2 << 20  # one read, small enough that its key words are taken whil
 BUCKET_BYTES = 768 << 10  # with its output, within the second-level cache
 BUCKETS_MAX = 2048  # write streams of the scatter
 FIXED_BYTES = 64 << 20  # buffers and tables beside the records
+UNITS_PER_RANK = 8  # that runs are made of, so that ranks have equal shares
 HASH_MASK = (1 << 64) - 1
 
 
@@ -58,6 +58,9 @@ def sort_records(
     scratch: Path | str | None = None,
     overwrite: bool = False,
     progress: bool = False,
+    checkpoint: str | None = None,
+    checkpoint_every_s: float = 60.0,
+    split_bytes: int = 64 << 20,
 ) -> Summary:
     """Write the records of all files of `paths` to `target`, ascending by their first `key_bytes` bytes, ties in the
     order of the input; the same bytes at any number of ranks. Collective.
@@ -66,40 +69,37 @@ def sort_records(
     memory_bytes    peak resident size of a rank (None: 70 % of the node's memory over its ranks); records that do not
                     fit go to files in the folder `scratch` (None: $SLURM_TMPDIR, $TMPDIR or /tmp)
     progress        rank 0 shows how far the sort is
+    checkpoint      a folder where sorted runs are saved now and then: the same call goes on from there, also on another
+                    number of ranks. All records go by way of runs then, which lie there and not in `scratch`
+    split_bytes     the input is dealt out and saved in units of at most this size
+
+    In a job that survives losses the others sort again what a lost rank had not saved, and write the output again.
 
     Raises UserError (lengths), InputError, OutputError (target exists, disk full), MemoryBudgetError on all ranks; the
     target appears whole or not at all.
     """
-    from hpckit.sorting import records_external
+    from hpckit.sorting.record_job import Job
 
     start_s = time.monotonic()
     shape = Shape(record_bytes, key_bytes)
-    source: RecordFiles = ctx.on_root(open_records, list(paths), shape)
-    ctx.on_root(check_output, target, overwrite, source.rows * shape.record)
-    budget = ctx.memory_budget(memory_bytes)
-    fits = ctx.allreduce(int(fits_in_memory(ctx, source.rows, shape, budget)), "min")
-    spilled = 0
-    with Output(ctx, target, source.rows * shape.record, overwrite) as output, removed_on_signal(output.discard):
-        if progress:
-            output.progress = _progress(ctx, source)
-        if fits:
-            checksums = _sort_in_memory(ctx, source, shape, output)
+
+    def plan() -> Job:
+        source = ctx.on_root(open_records, list(paths), shape)
+        ctx.on_root(check_output, target, overwrite, source.rows * shape.record)
+        saving, units = None, units_of(source.rows, shape.record, split_bytes)
+        if checkpoint is None:
+            units = units.at_least(UNITS_PER_RANK * ctx.size)
         else:
-            checksums, spilled = records_external.sort(ctx, source, shape, output, budget, scratch)
-        if output.progress is not None:
-            output.progress.close()
-        with ctx.phase("verify"):
-            _check(ctx, source.rows, *checksums)
-        with ctx.phase("sync"):
-            output.commit()
-    spilled = ctx.allreduce(spilled, "sum")
-    return Summary(source.rows, source.rows * shape.record, spilled, time.monotonic() - start_s)
+            from hpckit.sorting.record_checkpoints import RecordCheckpoints
 
+            saving = RecordCheckpoints(ctx, checkpoint, checkpoint_every_s, source, shape, units)
+        return Job(ctx, source, shape, units, target, overwrite, ctx.memory_budget(memory_bytes), scratch, saving)
 
-def _progress(ctx: Context, source: RecordFiles) -> Progress:
-    """Each record is read once and written once. Local."""
-    begin, end = block_range(source.rows, ctx.size, ctx.rank)
-    return ctx.progress("sort", 2 * source.rows * source.record, 2 * (end - begin) * source.record)
+    job = in_spite_of_losses(ctx, plan)
+    job.show_progress = progress
+    spilled = in_spite_of_losses(ctx, job.run, job.take_over)
+    job.close()
+    return Summary(job.source.rows, job.source.rows * shape.record, spilled, time.monotonic() - start_s)
 
 
 def fits_in_memory(ctx: Context, rows: int, shape: Shape, budget_bytes: int) -> bool:
@@ -109,7 +109,7 @@ def fits_in_memory(ctx: Context, rows: int, shape: Shape, budget_bytes: int) -> 
     return resident_bytes() + (end - begin) * per_row + 2 * ROUND_BYTES + FIXED_BYTES <= budget_bytes
 
 
-def _sort_in_memory(ctx: Context, source: RecordFiles, shape: Shape, output: Output) -> tuple[int, int, int]:
+def sort_in_memory(ctx: Context, source: RecordFiles, shape: Shape, output: Output) -> tuple[int, int, int]:
     """(hashes read, hashes written, rows written) of this rank. Collective."""
     begin, end = block_range(source.rows, ctx.size, ctx.rank)
     with ctx.phase("read"), ctx.agreed("reading the records"):
@@ -267,12 +267,3 @@ def copy_sorted(sorter: kernel.Sorter, writer: Writer) -> int:
         writer.advance((stop - row) * writer.record)
         row = stop
     return total
-
-
-def _check(ctx: Context, rows: int, read_hash: int, written_hash: int, written: int) -> None:
-    """Every record that was read was written, once and unchanged: counts and sums of hashes agree. Collective."""
-    sums = ctx.allreduce(np.array([read_hash, written_hash, written], np.uint64), "sum").tolist()
-    if sums[0] != sums[1] or sums[2] != rows:
-        raise InternalError(
-            f"{rows:,} records read, {sums[2]:,} written; sums of their hashes {sums[0]:016x} and {sums[1]:016x}"
-        )

@@ -1,9 +1,10 @@
 """Records beyond the memory budget: sorted runs on scratch, cut alike by exact splitters, merged while exchanged.
 
-Each rank reads its share in pieces that fit, sorts each and writes it as a run. Splitters come from every k-th record
-of the runs (regular sampling; Shi and Schaeffer, 1992), and every run is searched for each of them, so the counts
-between splitters are exact. The key ranges between them are dealt out to ranks and, within a rank, to rounds that fit
-into memory: a round brings a piece of every run of every rank, and the pieces are merged straight into the output.
+Each rank reads its share in groups of units that fit, sorts each and writes it as a run. Splitters come from every k-th
+record of the runs (regular sampling; Shi and Schaeffer, 1992), and every run is searched for each of them, so the
+counts between splitters are exact. The key ranges between them are dealt out to ranks and, within a rank, to rounds
+that fit into memory: a round brings a piece of every run of every rank, and the pieces are merged straight into the
+output.
 
 The order of equal keys is (run, place in the run), which is that of the input: `row` of a splitter counts sorted
 places, from the first row of its run on.
@@ -11,8 +12,7 @@ places, from the first row of its run on.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
-from collections.abc import Callable
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,123 +20,175 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpckit._kernels import merge
-from hpckit._kernels import records as kernel
-from hpckit.errors import MemoryBudgetError
-from hpckit.partition import block_range
+from hpckit.errors import Interrupted, MemoryBudgetError
 from hpckit.sinks.scratch import scratch_folder
 from hpckit.sorting import record_splits as splits
+from hpckit.sorting.record_checkpoints import RUN_UNITS_MAX, RecordCheckpoints
 from hpckit.sorting.record_files import RecordFiles, Shape
 from hpckit.sorting.record_output import Output, Writer
-from hpckit.sorting.scratch import RunFile, RunStore, check_room, work_bytes
+from hpckit.sorting.record_runs import HASH_MASK, Run, Sorting, Units, stride_of
+from hpckit.sorting.scratch import RunStore, check_room, work_bytes
 from hpckit.spmd.blocks import exchange_blocks, exchange_streams
+from hpckit.spmd.failpoints import fail_point
+from hpckit.spmd.memory import format_size
 
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
-SPILL_BYTES = 8 << 20  # one write to a run
 FIXED_BYTES = 56 << 20  # write buffers, slices on their way, and what messages cost
 REFERENCE_BYTES = 32  # of the sorter, a record
 LEAST_BYTES = 8 << 20  # less room for records than this is not worth the passes
 BUCKETS_PER_ROUND = 8
-HASH_MASK = (1 << 64) - 1
 
 
-def sort(
-    ctx: Context, source: RecordFiles, shape: Shape, output: Output, budget_bytes: int, scratch: Path | str | None
-) -> tuple[tuple[int, int, int], int]:
-    """((hashes read, hashes written, rows written), bytes spilled) of this rank. Collective."""
-    begin, end = block_range(source.rows, ctx.size, ctx.rank)
-    folder = scratch_folder(scratch)
-    with RunStore(folder, "the sorted records") as store:
-        with ctx.phase("runs"), ctx.agreed("writing sorted runs"):
-            check_room(folder, (end - begin) * shape.record * ctx.node_size, "the sorted records")
-            room = _room_bytes(budget_bytes, shape)
-            runs, read_hash = _make_runs(ctx, source, shape, store, (begin, end), room, output.moved)
+class ExternalSort:
+    """A sort by way of runs. They stay until `close`, so that what comes after them can be done again."""
+
+    def __init__(
+        self,
+        ctx: Context,
+        source: RecordFiles,
+        shape: Shape,
+        units: Units,
+        budget_bytes: int,
+        scratch: Path | str | None,
+        saving: RecordCheckpoints | None,
+    ) -> None:
+        """Local. Without `saving` runs go to `scratch`."""
+        self._ctx, self._source, self._shape, self._budget_bytes = ctx, source, shape, budget_bytes
+        self._saving, self._scratch = saving, scratch_folder(scratch)
+        self._store = RunStore(self._scratch, "the sorted records")
+        self.runs: list[Run] = []
+        self.units = units
+        self.again = False  # whether there was an attempt before this one
+
+    @property
+    def held(self) -> set[int]:
+        """The units of this rank's runs."""
+        return set().union(*(run.units for run in self.runs))
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes of this rank's runs."""
+        return sum(run.rows for run in self.runs) * self._shape.record
+
+    def close(self) -> None:
+        """Give the disk back."""
+        self.runs.clear()
+        self._store.close()
+
+    def open(self) -> None:
+        """Take in what earlier starts have saved, at the first call. Collective."""
+        if self._saving is not None:
+            self.runs += self._saving.open()
+
+    def take_over(self) -> None:
+        """After a loss: take in what the lost ranks had saved; the rest is sorted again. Collective (survivors)."""
+        self.again = True
+        if self._saving is not None:
+            self.runs += self._saving.take_over(self.held)
+
+    def run(self, output: Output) -> tuple[int, int, int]:
+        """Sort what nobody has sorted yet, then merge it all into `output`; (hashes read, hashes written, rows written)
+        of this rank. Collective; may be repeated."""
+        ctx, saving = self._ctx, self._saving
+        with ctx.phase("runs"):
+            output.moved(self.spilled_bytes, sum(run.rows for run in self.runs))
+            self._make_runs(output)
+        if saving is not None:
+            saving.between_phases()
         with ctx.phase("split"):
-            plan = _plan(ctx, runs, shape, budget_bytes, source.rows)
+            plan = _plan(ctx, self.runs, self._shape, self._budget_bytes, self._source.rows)
         with ctx.phase("merge"):
             first_row, rows = plan.own(ctx.rank)
-            writer = output.at(first_row * shape.record, shape.record)
+            writer = output.at(first_row * self._shape.record, self._shape.record)
             try:
-                written_hash = _merge_rounds(ctx, runs, plan, shape, writer)
+                written_hash = _merge_rounds(ctx, self.runs, plan, self._shape, writer, saving)
             finally:
                 writer.abandon()
-            ctx.count(bytes=rows * shape.record, rows=rows)
-        return (read_hash, written_hash, rows), store.size_bytes
+            ctx.count(bytes=rows * self._shape.record, rows=rows)
+        return sum(run.checksum for run in self.runs) & HASH_MASK, written_hash, rows
+
+    def _rows_max(self) -> int:
+        """Records of a run at most. Local; MemoryBudgetError."""
+        rows = _room_bytes(self._budget_bytes, self._shape) // (self._shape.record + REFERENCE_BYTES)
+        return min(rows, RUN_UNITS_MAX * self.units.unit_rows) if self._saving else rows
+
+    def _make_runs(self, output: Output) -> None:
+        """Runs of the units that no rank has. Collective."""
+        ctx = self._ctx
+        missing = self._missing()
+        try:
+            with ctx.agreed("writing sorted runs"):
+                rows_max = self._rows_max()
+                groups = self.units.groups(missing, ctx.size, ctx.rank, rows_max)
+                sizes = [stop - first for first, stop in map(self.units.span, groups)]
+                self._check_room(len(missing), sum(sizes))
+                rows_max = min(rows_max, max(sizes, default=0))
+                sorting = Sorting(self._source, self._shape, rows_max, output.moved)
+                for group in groups:
+                    self.runs += self._runs_of(sorting, group, rows_max)
+                    fail_point("run")
+                    ctx.check()
+                    if self._saving is not None:
+                        self._saving.after_run()
+        except Interrupted:
+            assert self._saving is not None
+            self._saving.commit()  # ranks that were ahead have something to save as well
+            raise
+
+    def _runs_of(self, sorting: Sorting, group: range, rows_max: int) -> list[Run]:
+        """The rows of some neighbouring units in order: one run, several if they do not fit into memory at once."""
+        runs = []
+        first, end = self.units.span(group)
+        if self._saving is not None and end - first > rows_max:
+            raise self._too_small(end - first)
+        for begin in range(first, end, rows_max):
+            sorting.read(begin, min(end, begin + rows_max))
+            stride = stride_of(rows_max)
+            if self._saving is None:
+                runs.append(self._spilled(sorting, group, begin, stride))
+            else:
+                runs.append(self._saving.write(sorting, group, begin, stride))
+            self._ctx.count(bytes=sorting.rows * self._shape.record, rows=sorting.rows)
+        return runs
+
+    def _spilled(self, sorting: Sorting, group: range, first_row: int, stride: int) -> Run:
+        file = self._store.new(f"records-{first_row}-{sorting.rows}")
+        keys = sorting.keys(stride)
+        for chunk in sorting.chunks():
+            file.append(memoryview(chunk))  # type: ignore[arg-type]
+        file.seal()
+        return Run(file, group, first_row, sorting.rows, stride, keys, sorting.checksum)
+
+    def _too_small(self, rows: int) -> MemoryBudgetError:
+        size = format_size(rows * (self._shape.record + REFERENCE_BYTES))
+        return MemoryBudgetError(
+            f"--memory leaves no {size} to sort a unit of the input in, which is what is saved at a time; give more "
+            "--memory or a smaller --split-size"
+        )
+
+    def _missing(self) -> list[int]:
+        """The units that no rank holds, ascending. Collective."""
+        if self._saving is None and not self.again:
+            return list(range(self.units.count))
+        held = set().union(*self._ctx.allgather(self.held))
+        return [unit for unit in range(self.units.count) if unit not in held]
+
+    def _check_room(self, missing: int, own_rows: int) -> None:
+        """OutputError if what is to be written does not fit. Local."""
+        if self._saving is None:
+            size = own_rows * self._shape.record * self._ctx.node_size
+            check_room(self._scratch, size, "the sorted records")
+        elif self._ctx.is_root:
+            size = missing * self.units.unit_rows * self._shape.record
+            check_room(Path(self._saving.folder), size, "the sorted runs", "make room or name another --checkpoint")
 
 
 def _room_bytes(budget_bytes: int, shape: Shape) -> int:
     """What is left of the budget for records. Local; MemoryBudgetError if that is next to nothing."""
     least = max(LEAST_BYTES, 4 * (shape.record + REFERENCE_BYTES))
     return work_bytes(budget_bytes, least, FIXED_BYTES)
-
-
-@dataclass(frozen=True)
-class _Run:
-    """A sorted run, the global row of its first record in the input, and the keys of every `stride`-th record."""
-
-    file: RunFile
-    first_row: int
-    rows: int
-    stride: int
-    keys: list[bytes]
-
-    def cut(self, key: bytes, row: int, record: int) -> int:
-        """How many records of the run come before the splitter (key, row)."""
-        if self.first_row <= row < self.first_row + self.rows:
-            return row - self.first_row
-        after_equals = row >= self.first_row
-        at = bisect_right(self.keys, key) if after_equals else bisect_left(self.keys, key)
-        low, high = max(0, (at - 1) * self.stride + 1), min(self.rows, at * self.stride)
-        while low < high:
-            middle = (low + high) // 2
-            found = self.file.read(middle * record, len(key))
-            if found < key or (after_equals and found == key):
-                low = middle + 1
-            else:
-                high = middle
-        return low
-
-
-def _make_runs(
-    ctx: Context,
-    source: RecordFiles,
-    shape: Shape,
-    store: RunStore,
-    block: tuple[int, int],
-    room_bytes: int,
-    moved: Callable[[int, int], None],
-) -> tuple[list[_Run], int]:
-    """Sorted runs of the rows of `block` (from, to) that each took at most `room_bytes`, and the sum of hashes. Local.
-
-    `moved` is told of bytes and records as they are written.
-    """
-    begin, end = block
-    rows = min(end - begin, room_bytes // (shape.record + REFERENCE_BYTES))
-    stride = max(1, min(rows // 256, 4096))
-    data = np.empty(rows * shape.record, np.uint8)
-    sorter = kernel.Sorter(shape.record, shape.key, rows)
-    step = max(1, SPILL_BYTES // shape.record)
-    out = np.empty(step * shape.record, np.uint8)
-    runs: list[_Run] = []
-    total = 0
-    for first in range(begin, end, max(1, rows)):
-        part = data[: min(rows, end - first) * shape.record]
-        source.read_into(part, first)
-        sorter.sort([part])
-        run = store.new(f"records-{ctx.size}-{ctx.rank}-{len(runs)}")
-        keys: list[bytes] = []
-        for start in range(0, sorter.rows, step):
-            stop = min(sorter.rows, start + step)
-            total += sorter.gather(start, stop, out)
-            run.append(memoryview(out)[: (stop - start) * shape.record])  # type: ignore[arg-type]
-            moved((stop - start) * shape.record, stop - start)
-            table = out.reshape(-1, shape.record)[-start % stride : stop - start : stride, : shape.key]
-            keys += [bytes(key) for key in table]
-        run.seal()
-        runs.append(_Run(run, first, sorter.rows, stride, keys))
-        ctx.count(bytes=len(part), rows=sorter.rows)
-    return runs, total & HASH_MASK
 
 
 @dataclass(frozen=True)
@@ -166,15 +218,14 @@ class _Plan:
         return self.cuts[:, low], self.cuts[:, high] - self.cuts[:, low]
 
 
-def _plan(ctx: Context, runs: list[_Run], shape: Shape, budget_bytes: int, rows: int) -> _Plan:
+def _plan(ctx: Context, runs: list[Run], shape: Shape, budget_bytes: int, rows: int) -> _Plan:
     """Splitters, exact counts, and who takes what in which round. Collective."""
     with ctx.agreed("planning the merge"):
         room = _room_bytes(budget_bytes, shape)
     room = ctx.allreduce(room, "min")
     buckets = max(16 * ctx.size, BUCKETS_PER_ROUND * -(-rows * shape.record // room))
-    keys = [np.frombuffer(key, np.uint8) for run in runs for key in run.keys]
     places = [run.first_row + np.arange(len(run.keys)) * run.stride for run in runs]
-    table = np.stack(keys) if keys else np.empty((0, shape.key), np.uint8)
+    table = np.concatenate([np.empty((0, shape.key), np.uint8), *(run.keys for run in runs)])
     splitters = splits.find(ctx, table, np.concatenate([np.zeros(0, np.int64), *places]), buckets)
     with ctx.agreed("searching the runs"):
         cuts = np.zeros((len(runs), len(splitters) + 2), np.int64)
@@ -206,9 +257,12 @@ def _rounds(counts: np.ndarray, low: int, high: int, rows_max: int) -> list[tupl
     return [*rounds, (begin, high)] if high > begin else rounds
 
 
-def _merge_rounds(ctx: Context, runs: list[_Run], plan: _Plan, shape: Shape, writer: Writer) -> int:
+def _merge_rounds(
+    ctx: Context, runs: list[Run], plan: _Plan, shape: Shape, writer: Writer, saving: RecordCheckpoints | None
+) -> int:
     """Exchange, merge and write round by round; returns the sum of hashes written. Collective."""
     most = max(1, ctx.allreduce(len(runs), "max"))
+    order = _input_order(ctx, runs, most)
     own = [int(plan.counts[low:high].sum()) for low, high in plan.rounds[ctx.rank]]
     room = np.empty(max(own, default=0) * shape.record, np.uint8)
     total = 0
@@ -228,10 +282,21 @@ def _merge_rounds(ctx: Context, runs: list[_Run], plan: _Plan, shape: Shape, wri
         exchange_streams(ctx, [stream.size for stream in streams], read, incoming)
         with ctx.agreed("merging"):
             pieces = [room[e - n : e] for e, n in zip(ends.ravel().tolist(), arriving.ravel().tolist(), strict=True)]
-            total += _merge(pieces, shape, writer)
+            total += _merge([pieces[number] for number in order], shape, writer)
+        fail_point("merge")
+        if saving is not None:
+            saving.between_phases()
     with ctx.agreed("writing the records"):
         writer.close()
     return total & HASH_MASK
+
+
+def _input_order(ctx: Context, runs: list[Run], most: int) -> list[int]:
+    """The runs of all ranks, `most` of each, in the order of the input: equal keys are merged in this order.
+    Collective."""
+    mine = np.full(most, np.iinfo(np.int64).max)
+    mine[: len(runs)] = [run.first_row for run in runs]
+    return np.argsort(np.concatenate(ctx.allgather(mine)), kind="stable").tolist()
 
 
 def _merge(pieces: list[np.ndarray], shape: Shape, writer: Writer) -> int:
@@ -244,7 +309,7 @@ def _merge(pieces: list[np.ndarray], shape: Shape, writer: Writer) -> int:
 class _Stream:
     """Parts of all runs of this rank as one sequence of bytes."""
 
-    def __init__(self, runs: list[_Run], first: np.ndarray, rows: np.ndarray, record: int) -> None:
+    def __init__(self, runs: list[Run], first: np.ndarray, rows: np.ndarray, record: int) -> None:
         self._runs = runs
         self._offsets = (first * record).tolist()
         self._ends = np.cumsum(rows * record).tolist()

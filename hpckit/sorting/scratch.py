@@ -15,7 +15,9 @@ from hpckit.spmd.memory import format_size
 COPY_BYTES = 8 << 20
 
 
-def check_room(folder: Path, needed_bytes: int, purpose: str) -> None:
+def check_room(
+    folder: Path, needed_bytes: int, purpose: str, remedy: str = "give more --memory or a larger --scratch folder"
+) -> None:
     """OutputError if `folder` has not `needed_bytes` left: better now than in the middle of the work. Local."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -23,10 +25,7 @@ def check_room(folder: Path, needed_bytes: int, purpose: str) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: no scratch folder: {error.strerror}; name another with --scratch") from error
     if needed_bytes > free:
-        raise OutputError(
-            f"{folder}: {needed_bytes:,} bytes of scratch needed for {purpose}, {free:,} free; "
-            "give more --memory or a larger --scratch folder"
-        )
+        raise OutputError(f"{folder}: {needed_bytes:,} bytes of scratch needed for {purpose}, {free:,} free; {remedy}")
 
 
 class RunFile(ScratchFile):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hpckit.checkpoint import identity, signals
+from hpckit.checkpoint.pace import Pace
 from hpckit.checkpoint.store import Part, Restored, Store
 from hpckit.errors import Interrupted
 from hpckit.sources.base import OpenSource
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from hpckit.tables.execute import Job
 
 REJECTS = "rejects"
-COST_SHARE = 0.05  # of the time goes into saving at the most: what has grown large is saved less often
 
 
 class Checkpoints:
@@ -38,12 +37,13 @@ class Checkpoints:
     def __init__(self, job: Job, opened: Mapping[Source, OpenSource]) -> None:
         """Collective: root looks at the inputs."""
         self._job, self._ctx = job, job.ctx
-        folder, self._every_s = job.options.checkpoint, job.options.checkpoint_every_s
+        folder = job.options.checkpoint
         assert folder is not None
         self._folder = folder
-        self._store = Store(folder, self._ctx.on_root(_identity, job, dict(opened)))
+        described = self._ctx.on_root(_identity, job, dict(opened))
+        self._store = Store(folder, described, local=job.options.checkpoint_local)
         self._saved: set[int] = set()  # units of the newest part of this rank
-        self._next_s = 0.0
+        self._pace = Pace(job.options.checkpoint_every_s)
         self._opened = False
 
     def open(self) -> bool:
@@ -61,7 +61,7 @@ class Checkpoints:
                 pieces = sum(len(scan.source.splits) for scan in self._job.scans.values())
                 where = f"{len(restored.covered):,} of {pieces:,} pieces of the input are done"
                 print(f"hpckit: going on from {self._folder}: {where}", file=sys.stderr, flush=True)
-        self._next_s = time.monotonic() + self._every_s
+        self._pace.start()
         return bool(restored.covered)
 
     def take_over(self) -> None:
@@ -72,37 +72,47 @@ class Checkpoints:
     def after_split(self) -> None:
         """Save if it is time to. Local. Interrupted, with everything saved, if this process was asked to stop."""
         stop = signals.stop_requested()
-        if stop or time.monotonic() >= self._next_s:
+        if stop or self._pace.due():
             self.commit()
         if stop:
+            self.flush()
             raise self._interrupted()
 
     def between_phases(self) -> None:
         """Save if it is time to; if any rank was asked to stop, save and raise Interrupted on all. Collective."""
         stop = bool(self._ctx.allreduce(int(signals.stop_requested()), "max"))
         with self._ctx.agreed("saving a checkpoint"):
-            if stop or time.monotonic() >= self._next_s:
+            if stop or self._pace.due():
                 self.commit()
             if stop:
+                self.flush()
                 raise self._interrupted()
 
     def commit(self) -> None:
         """Save what this rank has read, if that is more than before. Local."""
-        units, begin_s = self._job.units, time.monotonic()
-        if units - self._saved:
-            tables: dict[str, pa.Table] = {REJECTS: saved.table_of_spool(self._job.rejects)}
-            counts = []
-            for i, scan in enumerate(self._job.scans.values()):
-                counts.append(asdict(scan.reader.counts))
-                for j, pipeline in enumerate(scan.pipelines):
-                    tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
-            fail_point("save")
-            self._store.commit(Part(covers=sorted(units), meta={"counts": counts}, tables=tables))
-            self._saved = units
-            standing.saved()
-            fail_point("saved")
-        now_s = time.monotonic()
-        self._next_s = now_s + max(self._every_s, (now_s - begin_s) / COST_SHARE)
+        with self._pace.saving():
+            units = self._job.units
+            if units - self._saved:
+                part = self._part(units)
+                fail_point("save")
+                self._store.commit(part)
+                self._saved = units
+                standing.saved()
+                fail_point("saved")
+
+    def flush(self) -> None:
+        """Return when all that this rank has saved is in the shared folder: before the process leaves. Local."""
+        self._store.flush()
+
+    def _part(self, units: set[int]) -> Part:
+        """All that this rank has made of the units it has read. Local."""
+        tables: dict[str, pa.Table] = {REJECTS: saved.table_of_spool(self._job.rejects)}
+        counts = []
+        for i, scan in enumerate(self._job.scans.values()):
+            counts.append(asdict(scan.reader.counts))
+            for j, pipeline in enumerate(scan.pipelines):
+                tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
+        return Part(covers=sorted(units), meta={"counts": counts}, tables=tables)
 
     def close(self) -> None:
         """The results are committed: remove what was saved. Collective."""

@@ -14,7 +14,7 @@ from hpckit.errors import FormatError, Interrupted, RankLost
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
 from hpckit.spmd.failpoints import fail_point
-from hpckit.tables.losses import in_spite_of_losses
+from hpckit.spmd.losses import in_spite_of_losses
 from hpckit.tables.options import RunOptions
 from hpckit.tables.order_finish import finish_sort, spooled
 from hpckit.tables.pipeline import POSITION, AggregateSink, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
@@ -141,6 +141,7 @@ class Job:
                 self._accumulate(saving.after_split)
             except Interrupted:
                 saving.commit()  # ranks that were ahead have something to save as well
+                saving.flush()
                 raise
             saving.between_phases()
             outcome = self._outcome()

@@ -15,7 +15,8 @@ CHECKPOINT_EVERY_S = 60.0
 class RunOptions:
     """How to read, how much memory, where to spill, and where and how often to save what was done.
 
-    checkpoint    folder of the job's saved state (hpckit/checkpoint); None: nothing is saved
+    checkpoint        folder of the job's saved state (hpckit/checkpoint); None: nothing is saved
+    checkpoint_local  folder on the node's own disk that is saved to first; None: straight to the shared one
     """
 
     read: ReadOptions = field(default_factory=ReadOptions)
@@ -24,3 +25,4 @@ class RunOptions:
     progress: bool = False
     checkpoint: str | None = None
     checkpoint_every_s: float = CHECKPOINT_EVERY_S
+    checkpoint_local: str | None = None

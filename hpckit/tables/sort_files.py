@@ -52,6 +52,7 @@ def sort_source(
     accept: Callable[[LineCounts], None] | None = None,
     checkpoint: str | None = None,
     checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    checkpoint_local: str | None = None,
 ) -> Sorted:
     """Write the rows of `source` to `output` in the order of `keys`; ties keep the order of the input. Collective.
 
@@ -81,7 +82,7 @@ def sort_source(
     columns = everything if hidden else opened.schema
     sort = Sort(tuple(SortKey(Column(key.name), key.descending, key.nulls_first) for key in wanted), by_bits=True)
     folder = scratch_folder(scratch)
-    options = RunOptions(read, memory_bytes, folder, progress, checkpoint, checkpoint_every_s)
+    options = RunOptions(read, memory_bytes, folder, progress, checkpoint, checkpoint_every_s, checkpoint_local)
 
     def deliver(outcome: Outcome) -> Sorted:
         replace, resumable = overwrite or outcome.again, checkpoint is not None

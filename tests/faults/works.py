@@ -50,6 +50,23 @@ def _query(folder: Path, out: Path, checkpoint: Path | None) -> list[str]:
     return ["query", "-f", str(folder / "queries.sql"), *writing, *saving]
 
 
+def _make_records(folder: Path) -> None:
+    command = ["generate", "records", str(folder / "in.dat"), "--rows", "200k", "--seed", "5"]
+    subprocess.run([sys.executable, "-m", "hpckit.cli.main", *command], check=True, cwd=TESTS.parent)
+
+
+def _sort_records(folder: Path, out: Path, checkpoint: Path | None) -> list[str]:
+    saving = ["--checkpoint", str(checkpoint), "--checkpoint-every", "0.1s"] if checkpoint else []
+    argv = ["sort", str(folder / "in.dat"), str(out / "out.dat"), "--records", "100", "--key", "2"]
+    return [*argv, "--overwrite", "--split-size", "20K", *saving]
+
+
+def _sort_records_unsaved(folder: Path, out: Path, checkpoint: Path | None) -> list[str]:
+    return _sort_records(folder, out, None)
+
+
+SORT_PLACES = (("output", 1), ("output.whole", 1), ("output.named", 1))
+
 WORKS = {
     "spmd": Work(
         lambda folder: None,
@@ -63,4 +80,10 @@ WORKS = {
         (("plan", 1), ("scan.batch", 8), ("scan.end", 1), ("save", 3), ("saved", 3), ("finish", 1), ("exchange", 2),
          ("merge", 2), ("order", 3), ("output", 4), ("output.whole", 4), ("output.named", 4)),
     ),
+    "records": Work(
+        _make_records,
+        _sort_records,
+        (("run", 5), ("save", 2), ("checkpoint.unnamed", 3), ("saved", 2), ("merge", 1), *SORT_PLACES),
+    ),
+    "records-unsaved": Work(_make_records, _sort_records_unsaved, SORT_PLACES),
 }  # fmt: skip
