@@ -120,7 +120,8 @@ class SharedScan:
             raise loss
 
     def _check_memory(self, limit: int) -> None:
-        held = sum(p.sink.state.nbytes for p in self.pipelines if isinstance(p.sink, AggregateSink))
+        sinks = [p.sink for p in self.pipelines if isinstance(p.sink, AggregateSink)]
+        held = sum(sink.state.nbytes for sink in sinks if sink.spilled is None)
         if held > limit:
             raise MemoryBudgetError(
                 f"the groups of this query hold {held >> 20:,} MiB on one rank, --memory grants {limit >> 20:,} MiB; "
