@@ -1,4 +1,4 @@
-"""Where the time goes: seconds, bytes, rows, messages and spilled bytes per phase and rank, written as one JSON file."""
+"""Where the time goes: seconds, rows, messages, bytes sent and bytes spilled per phase and rank, as one JSON file."""
 
 from __future__ import annotations
 

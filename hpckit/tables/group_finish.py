@@ -30,10 +30,12 @@ def stream_groups(ctx: Context, sink: AggregateSink, then: Sequence[Operator], o
     """
     if sink.spilled is None or sink.limit is None:
         raise InternalError("this rank has no scratch folder, another one has")
+    before_bytes = sink.spilled.spilled_bytes
     with ctx.agreed("spilling groups"):
         sink.spill()
+    ctx.count(spilled_bytes=sink.spilled.spilled_bytes - before_bytes)
     fail_point("exchange")
-    following, rows = None, 0
+    following, rows, following_bytes = None, 0, 0
     for state in merged_groups(ctx, sink.state, sink.spilled, sink.limit):
         with ctx.phase("merge"), ctx.agreed("merging groups"):
             table, carried = with_order(sink, sink.rename(state.finish(ctx.is_root, ordered=False)))
@@ -45,6 +47,8 @@ def stream_groups(ctx: Context, sink: AggregateSink, then: Sequence[Operator], o
             for batch in _batches(table, (ctx.rank << POSITION_BITS) + rows):
                 following.update(batch, ctx.rank)
             rows += table.num_rows
+            ctx.count(spilled_bytes=following.spilled_bytes - following_bytes)
+            following_bytes = following.spilled_bytes
             del table
             pa.default_memory_pool().release_unused()
     fail_point("merge")

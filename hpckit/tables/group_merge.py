@@ -53,6 +53,7 @@ def rounds(ctx: Context, spilled: Spilled, limit_bytes: int) -> Iterator[tuple[S
         if size > limit_bytes and level + 1 < LEVELS and (level == 0 or size < total):
             with ctx.agreed("splitting spilled groups"):
                 below = spilled.deeper(part)
+                ctx.count(spilled_bytes=below.spilled_bytes)
             try:
                 yield from rounds(ctx, below, limit_bytes)
             finally:
@@ -99,6 +100,7 @@ class Round:
         with self._ctx.agreed("splitting spilled values"):
             values = Partitions(self._spilled.scratch, "the values of a query", by)
             values.fill(self._read(name))
+            self._ctx.count(spilled_bytes=values.spilled_bytes)
         try:
             for some, parts in rounds(self._ctx, values, limit_bytes):
                 assert isinstance(some, Partitions)

@@ -312,6 +312,18 @@ class Pipeline:
             return LimitSink(head, self.schema, budget)
         return SpoolSink(self.schema, budget)
 
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes that the sink has on scratch disk."""
+        sink = self.sink
+        if isinstance(sink, AggregateSink):
+            return sink.spilled.spilled_bytes if sink.spilled is not None else 0
+        if isinstance(sink, SortSink):
+            return sink.sorter.spilled_bytes
+        if isinstance(sink, TopKSink):
+            return 0
+        return (sink.inner if isinstance(sink, LimitSink) else sink).spool.spilled_bytes
+
     def update(self, batch: Batch, ordinal: int) -> None:
         """Run a batch of split `ordinal` through. Local."""
         for stage in self.stages:
