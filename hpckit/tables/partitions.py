@@ -20,7 +20,7 @@ COUNT = 1 << BITS
 LEVELS = 4  # ranks are named by the upper half of the hash, partitions by the lower one
 PIECE_BYTES = 4 << 20  # read back at a time, about
 
-Entry = tuple[int, int, int]  # partition, size of the piece in the file, bytes of its rows in memory
+Entry = tuple[int, int, int, int]  # partition, size of the piece in the file, bytes of its rows in memory, offset
 
 
 class Partitions:
@@ -30,7 +30,7 @@ class Partitions:
         """Local. OutputError if `scratch` cannot hold a file."""
         self.scratch, self.purpose, self.by, self.level = scratch, purpose, list(by), level
         self._file = ScratchFile(scratch, purpose)
-        self._pieces: list[tuple[int, int, int, int]] = []  # an Entry and its offset in the file
+        self._pieces: list[Entry] = []
 
     def add(self, table: pa.Table) -> None:
         """Write rows; coded columns stay coded, each piece with what it needs of their dictionaries. Local.
@@ -53,9 +53,11 @@ class Partitions:
             start += count
 
     def _write(self, part: int, batch: pa.RecordBatch) -> None:
-        message, sizes = wire.pack([batch])
-        offset = self._file.append(message.data)
-        self._pieces.append((part, int(sizes[0]), batch.nbytes, offset))
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        message = sink.getvalue()
+        self._pieces.append((part, message.size, batch.nbytes, self._file.append(memoryview(message))))
 
     def sizes(self) -> np.ndarray:
         """int64 (COUNT,): bytes of the rows of each partition in memory. Local."""
@@ -86,11 +88,13 @@ class Partitions:
     def fill(self, tables: Iterable[pa.Table]) -> None:
         """Write all rows of `tables`, small ones together. Local. OutputError when the disk is full."""
         held: list[pa.Table] = []
+        held_bytes = 0
         for table in tables:
             held.append(table)
-            if sum(one.nbytes for one in held) >= PIECE_BYTES:
+            held_bytes += table.nbytes
+            if held_bytes >= PIECE_BYTES:
                 self.add(pa.concat_tables(held))
-                held = []
+                held, held_bytes = [], 0
         if held:
             self.add(pa.concat_tables(held))
 
