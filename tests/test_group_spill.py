@@ -100,7 +100,7 @@ def test_killed_and_taken_up_on_other_ranks(job: Path, tmp_path: Path, before: i
 
 @pytest.mark.mpirun
 @pytest.mark.skipif(not Path(PYTHON).is_file(), reason="HPCKIT_OPENMPI_PYTHON names no Python with Open MPI")
-@pytest.mark.parametrize("place", ["scan.batch:1:10", "exchange:0:1", "merge:2:1", "exchange.before:1:20"])
+@pytest.mark.parametrize("place", ["scan.batch:1:2", "exchange:0:1", "merge:2:1", "merge:0:3"])
 def test_a_rank_that_dies_leaves_the_answer_as_it_is(job: Path, tmp_path: Path, place: str) -> None:
     argv = query(job, tmp_path / "out", *SMALL)
     done = hpckit_run(3, ["--survive", "--", *argv[1:]], HPCKIT_FAIL_AT=place)
@@ -176,7 +176,7 @@ SPILLABLE = [
 ]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_table_any_aggregates_any_limits(data: st.DataObject, tmp_path: Path) -> None:
     """The rows of the answer that never left memory, whenever states spill and whatever makes a round."""

@@ -21,7 +21,7 @@ from hpckit.tables.rows import Peers
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
-ROUND_SHARE = 8  # of the memory: what a rank receives of a round, as rows of spilled states; as groups it is a multiple
+ROUND_SHARE = 5  # of the memory: what a rank receives of a round; tables double, and what is received lies beside them
 SENT_SHARE = 16  # of the memory: what a rank sends at a time
 GROUPS_BYTES_MIN = 64 << 20  # no --memory is so small that groups of this size are too many
 

@@ -20,6 +20,8 @@ COUNT = 1 << BITS
 LEVELS = 4  # ranks are named by the upper half of the hash, partitions by the lower one
 PIECE_BYTES = 4 << 20  # read back at a time, about
 
+ROW_BYTES = 40  # of a row in memory beside its values: its place in the tables of a state
+
 Entry = tuple[int, int, int, int]  # partition, size of the piece in the file, bytes of its rows in memory, offset
 
 
@@ -57,7 +59,8 @@ class Partitions:
         with pa.ipc.new_stream(sink, batch.schema) as writer:
             writer.write_batch(batch)
         message = sink.getvalue()
-        self._pieces.append((part, message.size, batch.nbytes, self._file.append(memoryview(message))))
+        held = batch.nbytes + ROW_BYTES * batch.num_rows
+        self._pieces.append((part, message.size, held, self._file.append(memoryview(message))))
 
     def sizes(self) -> np.ndarray:
         """int64 (COUNT,): bytes of the rows of each partition in memory. Local."""
