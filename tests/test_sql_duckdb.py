@@ -55,3 +55,11 @@ def test_ordered_statement_equals_duckdb(oracle, statement: str) -> None:
 @pytest.mark.parametrize("statement", UNORDERED)
 def test_unordered_statement_equals_duckdb(oracle, statement: str) -> None:
     compare(statement, oracle, ordered=False)
+
+
+def test_approx_quantile_of_integers_is_an_integer() -> None:
+    """As in DuckDB; large ones are no exact DOUBLE."""
+    found = ours("SELECT approx_quantile(i, 1.0) AS high, approx_quantile(i, 0.0) AS low FROM t ORDER BY high")
+    assert found.schema.types == [pa.int64(), pa.int64()]
+    assert found.column("high")[0].as_py() > 0.99 * 2**63
+    assert found.column("low")[0].as_py() < -0.99 * 2**63

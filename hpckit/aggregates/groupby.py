@@ -36,7 +36,7 @@ class GroupBy:
         self.key_types = list(key_types)
         self.aggs = list(aggs)
         self._keys = KeyTable(key_types)
-        self._states: list[Any] = []  # each distinct state once
+        self.states: list[Any] = []  # each distinct state once
         self._argument: list[int] = []  # the aggregate whose argument and filter a state reads
         self._parts: list[list[Any]] = []  # the states an aggregate is computed from
         self.touched = False  # whether any row or state has come in
@@ -54,7 +54,7 @@ class GroupBy:
             for name, make in parts_of(spec):
                 if (name, source) not in known:
                     known[name, source] = make()
-                    self._states.append(known[name, source])
+                    self.states.append(known[name, source])
                     self._argument.append(reader)
                 states.append(known[name, source])
             self._parts.append(states)
@@ -66,15 +66,21 @@ class GroupBy:
     @property
     def nbytes(self) -> int:
         """Memory held, bytes."""
-        return self._keys.nbytes + sum(state.nbytes for state in self._states)
+        return self._keys.nbytes + sum(state.nbytes for state in self.states)
 
     @property
-    def _pair_states(self) -> list[int]:
+    def pair_states(self) -> list[int]:
         """Numbers of the states that keep a table of (group, value)."""
-        return [i for i, state in enumerate(self._states) if isinstance(state, Distinct | ValueCounts)]
+        return [i for i, state in enumerate(self.states) if isinstance(state, Distinct | ValueCounts)]
+
+    @property
+    def whole_tables(self) -> list[str]:
+        """Names of the tables (see `tables`) whose rows of one group all have to be on one rank for its results."""
+        pairs = [i for i in self.pair_states if not isinstance(self.states[i], Distinct)]
+        return ["groups", *(f"pairs{i}" for i in pairs)]
 
     def _resize(self) -> None:
-        for state in self._states:
+        for state in self.states:
             state.resize(len(self._keys))
 
     def update(
@@ -95,7 +101,7 @@ class GroupBy:
         ids = self._keys.ids(keys, length)
         self._resize()
         views: dict[int, ArgView] = {}
-        for state, number in zip(self._states, self._argument, strict=True):
+        for state, number in zip(self.states, self._argument, strict=True):
             view = views.get(number)
             if view is None:
                 column = args[number][0] if args[number] else None
@@ -129,23 +135,29 @@ class GroupBy:
         Strings that many rows may share are coded columns (spmd/coded.py). `without_pairs`: states to leave out;
         `only`: ids of the groups to describe.
         """
+        return dict(self.tables(without_pairs, only))
+
+    def tables(
+        self, without_pairs: Sequence[int] = (), only: np.ndarray | None = None
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """As `to_tables`, one (name, table) after another, "groups" first."""
         columns = self._key_columns(only)
-        tables = {}
         rows = None if only is None else pa.array(only)
-        for i, state in enumerate(self._states):
+        for i, state in enumerate(self.states):
             for name, column in state.columns().items():
                 columns[f"s{i}_{name}"] = column if rows is None else column.take(rows)
-        for i in self._pair_states:
+        if not self.key_types:
+            columns["global"] = pa.array([True])  # a table without columns could not have the row
+        yield "groups", pa.table(columns)
+        del columns
+        for i in self.pair_states:
             if i in without_pairs:
                 continue
-            ids, pairs = self._states[i].pairs()
+            ids, pairs = self.states[i].pairs()
             if only is not None:
                 chosen = np.flatnonzero(np.isin(ids, only))
                 ids, pairs = ids[chosen], {name: column.take(pa.array(chosen)) for name, column in pairs.items()}
-            tables[f"pairs{i}"] = pa.table({**self._key_columns(ids), **pairs})
-        if not self.key_types:
-            columns["global"] = pa.array([True])  # a table without columns could not have the row
-        return {"groups": pa.table(columns), **tables}
+            yield f"pairs{i}", pa.table({**self._key_columns(ids), **pairs})
 
     @classmethod
     def from_tables(cls, key_types: list[pa.DataType], aggs: list[AggSpec], tables: dict[str, pa.Table]) -> GroupBy:
@@ -161,9 +173,9 @@ class GroupBy:
 
     def merge_tables(self, tables: dict[str, pa.Table]) -> None:
         """Takes in a state written by `to_tables`."""
-        self._merge_groups(tables["groups"])
-        for i in self._pair_states:
-            self._merge_pairs(i, tables[f"pairs{i}"])
+        self.merge_groups(tables["groups"])
+        for i in self.pair_states:
+            self.merge_pairs(i, tables[f"pairs{i}"])
 
     def _batches(self, table: pa.Table) -> Iterator[tuple[np.ndarray, dict[str, pa.Array]]]:
         """(group ids, the columns that are no keys) of each chunk."""
@@ -175,17 +187,24 @@ class GroupBy:
                 self._resize()
                 yield ids, {name: batch.column(name) for name in names}
 
-    def _merge_groups(self, table: pa.Table) -> None:
+    def merge_groups(self, table: pa.Table) -> None:
+        """Takes in a table "groups"."""
         # The ranks' groups may be the same or all different: room for those of the largest part spares most rehashing.
         self._keys.reserve(max((len(chunk) for chunk in table.column(0).chunks), default=0))
         for ids, columns in self._batches(table):
-            for i, state in enumerate(self._states):
+            for i, state in enumerate(self.states):
                 prefix = f"s{i}_"
                 state.absorb(ids, {n[len(prefix) :]: c for n, c in columns.items() if n.startswith(prefix)})
 
-    def _merge_pairs(self, i: int, table: pa.Table) -> None:
+    def merge_pairs(self, i: int, table: pa.Table) -> None:
+        """Takes in a table "pairs<i>"."""
         for ids, columns in self._batches(table):
-            self._states[i].absorb_pairs(ids, columns)
+            self.states[i].absorb_pairs(ids, columns)
+
+    def merge_counts(self, i: int, table: pa.Table) -> None:
+        """Takes in keys and numbers of values that nobody else counts, for count_distinct state number i."""
+        for ids, columns in self._batches(table):
+            self.states[i].absorb_counts(ids, columns["count"])
 
     def shuffle(self, peers: Peers, only: np.ndarray | None = None) -> GroupBy:
         """The groups that this rank owns, complete. Collective; this object stays as it was.
@@ -197,28 +216,27 @@ class GroupBy:
         searched = self._searched(peers) if only is None else []
         tables = self.to_tables(searched, only)
         keys = self.key_names
-        owned._merge_groups(peers.exchange(tables.pop("groups"), keys))
+        owned.merge_groups(peers.exchange(tables.pop("groups"), keys))
         if searched:
             self._search(peers, searched, owned)
-        for i in self._pair_states:
+        for i in self.pair_states:
             if i in searched:
                 continue
-            state, table = self._states[i], tables.pop(f"pairs{i}")
+            state, table = self.states[i], tables.pop(f"pairs{i}")
             if isinstance(state, Distinct):
                 # values meet first, so that many values of one group do not land on one rank
                 table = self._distinct_counts(state, peers.exchange(table, [*keys, "value"]))
-                for ids, columns in owned._batches(peers.exchange(table, keys)):
-                    owned._states[i].absorb_counts(ids, columns["count"])
+                owned.merge_counts(i, peers.exchange(table, keys))
             else:
-                owned._merge_pairs(i, peers.exchange(table, keys))
+                owned.merge_pairs(i, peers.exchange(table, keys))
         return owned
 
     def _searched(self, peers: Peers) -> list[int]:
         """The states whose wanted values all ranks search for together. Collective."""
-        numbers = [i for i in self._pair_states if getattr(self._states[i], "selectable", False)]
+        numbers = [i for i in self.pair_states if getattr(self.states[i], "selectable", False)]
         if not numbers:
             return []
-        sizes = np.array([len(self), *(len(self._states[i]) for i in numbers)], np.int64)
+        sizes = np.array([len(self), *(len(self.states[i]) for i in numbers)], np.int64)
         groups, *pairs = peers.reduce(sizes, "sum").tolist()
         return [i for i, held in zip(numbers, pairs, strict=True) if selection.pays(held, groups)]
 
@@ -235,22 +253,25 @@ class GroupBy:
             for table in (self._keys, owned._keys)
         )
         for i in searched:
-            segments = [selection.Segments(run, numbers, groups) for run in self._states[i].runs()]
+            segments = [selection.Segments(run, numbers, groups) for run in self.states[i].runs()]
             totals = selection.totals(peers, segments, groups)
             ranks = np.column_stack([column for spec in self._readers(i) for column in wanted_ranks(spec, totals)])
             words = selection.select(peers, segments, ranks)
-            owned._states[i].choose(ChosenValues(totals[theirs], ranks[theirs], words[theirs]))
+            owned.states[i].choose(ChosenValues(totals[theirs], ranks[theirs], words[theirs]))
 
     def _readers(self, i: int) -> list[AggSpec]:
         """The aggregates that are computed from state number i."""
-        return [spec for spec, states in zip(self.aggs, self._parts, strict=True) if self._states[i] in states]
+        return [spec for spec, states in zip(self.aggs, self._parts, strict=True) if self.states[i] in states]
 
     def _distinct_counts(self, state: Distinct, pairs: pa.Table) -> pa.Table:
         """Keys and the number of different values among these (keys, value) rows."""
         local = GroupBy(self.key_types, [AggSpec("count_distinct", (state.kind,))])
-        local._merge_pairs(0, pairs)
-        columns = dict(zip(local.key_names, local._keys.columns(coded=True), strict=True))
-        return pa.table({**columns, "count": local._states[0].values})
+        local.merge_pairs(0, pairs)
+        return local.value_counts()
+
+    def value_counts(self) -> pa.Table:
+        """Keys and the number of values, of a state that has no other aggregate than one count_distinct."""
+        return pa.table({**self._key_columns(None), "count": self.states[0].values})
 
     def finish(self, emit_empty_global: bool = True, ordered: bool = True) -> pa.Table:
         """Key columns k0, k1, … then a0, a1, …, ascending by the keys: strings bytewise, NaN greatest, NULL last.

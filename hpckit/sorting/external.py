@@ -75,6 +75,11 @@ class TableSorter:
             self._held = []
         return pa.concat_tables([self.schema.empty_table(), *held])
 
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes of runs on scratch disk."""
+        return self._runs.store.size_bytes if self._runs is not None else 0
+
     def everything(self) -> Iterator[pa.Table]:
         """All rows of this rank, those of the runs mapped from disk. Local."""
         for run in self._runs.runs if self._runs is not None else []:
@@ -88,8 +93,10 @@ class TableSorter:
         the rows stay on disk, to be merged again.
         """
         with ctx.agreed("writing sorted runs"):
+            before_bytes = self.spilled_bytes
             if self._held_rows:
                 self._spill()
+            ctx.count(spilled_bytes=self.spilled_bytes - before_bytes)
             runs = self._runs or Runs(self.schema, self.scratch or "")
         ordering = self._ordering.agree(ctx)
         rounds = self._rounds(ctx)

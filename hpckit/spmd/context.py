@@ -202,10 +202,10 @@ class Context:
         finally:
             self.profile.leave()
 
-    def count(self, bytes: int = 0, rows: int = 0, messages: int = 0) -> None:
+    def count(self, bytes: int = 0, rows: int = 0, messages: int = 0, spilled_bytes: int = 0) -> None:
         """Add to the figures of the current phase. Local."""
         pulse.beat()
-        self.profile.count(bytes, rows, messages)
+        self.profile.count(bytes, rows, messages, spilled_bytes)
 
     def progress(self, label: str, bytes_total: int, bytes_own: int) -> Progress:
         """Progress of a scan of `bytes_total` bytes, `bytes_own` of them on this rank; see Progress. Local."""

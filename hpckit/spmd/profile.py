@@ -1,4 +1,4 @@
-"""Where the time goes: seconds, bytes, rows and messages per phase and rank, written as one JSON file."""
+"""Where the time goes: seconds, rows, messages, bytes sent and bytes spilled per phase and rank, as one JSON file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from hpckit.errors import OutputError
 
-FIGURES = ("seconds", "bytes", "rows", "messages")
+FIGURES = ("seconds", "bytes", "rows", "messages", "spilled_bytes")
 
 
 @dataclass(slots=True)
@@ -24,6 +24,7 @@ class Phase:
     bytes: int = 0
     rows: int = 0
     messages: int = 0
+    spilled_bytes: int = 0
 
 
 class Profile:
@@ -51,12 +52,13 @@ class Profile:
         self._stop_clock()
         self._stack.pop()
 
-    def count(self, bytes: int = 0, rows: int = 0, messages: int = 0) -> None:
+    def count(self, bytes: int = 0, rows: int = 0, messages: int = 0, spilled_bytes: int = 0) -> None:
         """Add to the current phase; outside any, to the phase "other"."""
         phase = self._stack[-1] if self._stack else self.phases.setdefault("other", Phase())
         phase.bytes += bytes
         phase.rows += rows
         phase.messages += messages
+        phase.spilled_bytes += spilled_bytes
 
     def to_dict(self) -> dict[str, Any]:
         """This rank's figures so far, for `write`."""

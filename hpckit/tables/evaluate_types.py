@@ -188,11 +188,11 @@ def _aggregate_type(name: str, kind: pa.DataType) -> pa.DataType:
         return INT
     if name in _FLOAT_AGGREGATES:
         return FLOAT
-    if name in ("quantile_cont", "approx_quantile"):
+    if name == "quantile_cont":
         return TIMESTAMP if kind == TIMESTAMP else FLOAT
     if name in ("bool_and", "bool_or"):
         return BOOL
-    if name == "sum" or name in _ANY_AGGREGATES:
+    if name in ("sum", "approx_quantile") or name in _ANY_AGGREGATES:
         return kind
     raise QueryError(f"aggregate {name} does not exist")
 

@@ -15,6 +15,7 @@ from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import REJECT_SCHEMA, LineCounts
 from hpckit.spmd.failpoints import fail_point
 from hpckit.spmd.losses import in_spite_of_losses
+from hpckit.tables.group_finish import stream_groups
 from hpckit.tables.options import RunOptions
 from hpckit.tables.order_finish import finish_sort, spooled
 from hpckit.tables.pipeline import POSITION, AggregateSink, LimitSink, Pipeline, SortSink, SpoolSink, TopKSink
@@ -214,6 +215,9 @@ def finish(ctx: Context, pipeline: Pipeline, plan: Plan, options: RunOptions) ->
         return sink.spool
     if isinstance(sink, SortSink):
         return finish_sort(ctx, sink, rest[1:], plan, options.scratch, ctx.memory_budget(options.memory_bytes))
+    if isinstance(sink, AggregateSink) and ctx.allreduce(int(sink.has_spilled), "max"):
+        following = stream_groups(ctx, sink, rest[1:], options)
+        return finish(ctx, following, plan, options)
     if isinstance(sink, AggregateSink):
         rows = run_rest(ctx, finish_aggregate(ctx, sink, rest[1:]), rest[1:])
     elif isinstance(sink, TopKSink):

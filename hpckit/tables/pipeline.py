@@ -12,6 +12,7 @@ import pyarrow as pa
 from hpckit.aggregates.groupby import GroupBy
 from hpckit.aggregates.leading import applies
 from hpckit.aggregates.spec import AggSpec
+from hpckit.errors import InternalError
 from hpckit.frozen import frozen
 from hpckit.sinks.canonical import conform, storage_schema
 from hpckit.sorting.columns import ORIGIN, Key, as_keys
@@ -20,6 +21,7 @@ from hpckit.tables.columns import Batch, Column
 from hpckit.tables.evaluate import Evaluator, mask
 from hpckit.tables.expr import Column as ColumnRef
 from hpckit.tables.expr import Expr
+from hpckit.tables.group_spill import GroupLimit, SpilledGroups
 from hpckit.tables.order import TopK
 from hpckit.tables.plan import Aggregate, Filter, Limit, Operator, Project, Sort, SortKey
 from hpckit.tables.spool import Spool
@@ -37,7 +39,7 @@ class Budget:
 
     bytes: int
     scratch: Path | None
-    sort_bytes: int = 1 << 62  # for ORDER BY: what the process may take in all
+    process_bytes: int = 1 << 62  # for ORDER BY and GROUP BY: what the process may take in all
 
 
 class FilterStage:
@@ -98,9 +100,12 @@ def batch_table(batch: Batch, schema: pa.Schema, position: bool) -> pa.Table:
 
 
 class AggregateSink:
-    """Groups rows: keys and arguments are evaluated on each batch and merged into one mergeable state."""
+    """Groups rows: keys and arguments are evaluated on each batch and merged into one mergeable state.
 
-    def __init__(self, operator: Aggregate, schema: pa.Schema) -> None:
+    Beyond the budget the state moves to scratch and starts empty again: what was seen is `state` and `spilled`.
+    """
+
+    def __init__(self, operator: Aggregate, schema: pa.Schema, budget: Budget | None = None) -> None:
         self.operator = operator
         calls = [call for _, call in operator.aggregates]
         exprs = [expr for _, expr in operator.keys]
@@ -118,6 +123,19 @@ class AggregateSink:
         ]
         self.key_types = list(types[: self._key_count])
         self.state = GroupBy(self.key_types, specs)
+        scratch = budget.scratch if budget else None
+        self.limit = GroupLimit(budget.process_bytes, scratch) if budget and scratch else None
+        self.spilled = SpilledGroups(scratch, self.state.key_names) if scratch else None
+
+    @property
+    def touched(self) -> bool:
+        """Whether any row or state has come in."""
+        return self.state.touched or self.has_spilled
+
+    @property
+    def has_spilled(self) -> bool:
+        """Whether a part of the state is on disk."""
+        return self.spilled is not None and bool(self.spilled.tables)
 
     def update(self, batch: Batch) -> None:
         """Take a batch into account."""
@@ -126,6 +144,21 @@ class AggregateSink:
         args: list[list[Column]] = [[values[i] for i in places] for places in self._places]
         masks: list[np.ndarray | None] = [mask(values[i]) if i >= 0 else None for i in self._filters]
         self.state.update(keys, args, masks, batch.positions, len(batch))
+        self.bound()
+
+    def bound(self) -> None:
+        """Move the state to disk if it has grown too large. Local. OutputError when the disk is full."""
+        if self.limit is not None and self.limit.reached(self.state.nbytes):
+            self.spill()
+
+    def spill(self) -> None:
+        """Move the state to disk and start with an empty one. Local. OutputError when the disk is full."""
+        if self.spilled is None:
+            raise InternalError("groups are to be spilled, but there is no scratch folder")
+        if self.state.touched:
+            self.spilled.add(self.state)
+            self.state = GroupBy(self.key_types, self.state.aggs)
+            pa.default_memory_pool().release_unused()
 
     def leading(self, then: Sequence[Operator]) -> tuple[int, int] | None:
         """(number of the aggregate, rows) if the next operators keep the first rows by it, the largest first."""
@@ -180,13 +213,14 @@ def sort_columns(keys: Sequence[SortKey], schema: pa.Schema, carried: Sequence[s
 
 
 class TopKSink:
-    """ORDER BY … LIMIT with a small limit: only the best rows are kept."""
+    """ORDER BY … LIMIT with a small limit: only the best rows are kept. Ties go by the columns `carried`, if any."""
 
-    def __init__(self, sort: Sort, count: int, schema: pa.Schema) -> None:
-        self.columns = sort_columns(sort.keys, schema, ())
-        self._stage = ProjectStage(self.columns.projection, schema)
+    def __init__(self, sort: Sort, count: int, schema: pa.Schema, carried: Sequence[str] = ()) -> None:
+        self.columns = sort_columns(sort.keys, schema, carried)
+        self._stage = ProjectStage(self.columns.projection, schema, carried)
         self.schema = self._stage.schema.append(pa.field(POSITION, pa.int64()))
-        self.keys = [*self.columns.keys, (POSITION, False, False)]
+        self.columns.hidden.extend(carried)
+        self.keys = [*self.columns.keys, *((name, False, False) for name in carried), (POSITION, False, False)]
         self.state = TopK(self.schema, self.keys, count)
 
     def update(self, batch: Batch) -> None:
@@ -195,16 +229,20 @@ class TopKSink:
 
 
 class SortSink:
-    """ORDER BY without a limit: all rows with their sort keys, as sorted runs on disk beyond the budget."""
+    """ORDER BY without a limit: all rows with their sort keys, as sorted runs on disk beyond the budget.
 
-    def __init__(self, sort: Sort, schema: pa.Schema, budget: Budget) -> None:
-        self.columns = sort_columns(sort.keys, schema, ())
-        self._stage = ProjectStage(self.columns.projection, schema)
+    Ties go by the columns `carried`, if any.
+    """
+
+    def __init__(self, sort: Sort, schema: pa.Schema, budget: Budget, carried: Sequence[str] = ()) -> None:
+        self.columns = sort_columns(sort.keys, schema, carried)
+        self._stage = ProjectStage(self.columns.projection, schema, carried)
         self.schema = self._stage.schema.append(pa.field(POSITION, pa.int64()))
-        keys = [Key(*key, by_bits=sort.by_bits) for key in self.columns.keys]
+        self.columns.hidden.extend(carried)
+        keys = [Key(*key, by_bits=sort.by_bits) for key in self.columns.keys] + [Key(name) for name in carried]
         self.keys = as_keys(keys, self._stage.schema)
         self._stored = storage_schema(self.schema)
-        self.sorter = TableSorter(self._stored, self.keys, budget.sort_bytes, budget.scratch)
+        self.sorter = TableSorter(self._stored, self.keys, budget.process_bytes, budget.scratch)
 
     def update(self, batch: Batch) -> None:
         """Take a batch into account."""
@@ -245,28 +283,46 @@ Sink = AggregateSink | TopKSink | SortSink | SpoolSink | LimitSink
 
 
 class Pipeline:
-    """One statement while its source is scanned: stages, then the sink; `rest` are the operators still to run."""
+    """One statement while its source is scanned: stages, then the sink; `rest` are the operators still to run.
 
-    def __init__(self, operators: Sequence[Operator], schema: pa.Schema, budget: Budget) -> None:
+    Of rows that come in another order than the canonical one, the columns `carried` tell it: they are hidden, and no
+    two rows are alike in them.
+    """
+
+    def __init__(
+        self, operators: Sequence[Operator], schema: pa.Schema, budget: Budget, carried: Sequence[str] = ()
+    ) -> None:
         front, rest = segment(operators)
-        self.stages, self.schema = compile_stages(front, schema)
-        self.rest = rest
-        self.sink: Sink = self._make_sink(budget)
+        self.stages, self.schema = compile_stages(front, schema, carried)
+        self.rest = (Sort(()), *rest) if carried and _goes_by_order(rest) else rest
+        self.sink: Sink = self._make_sink(budget, carried)
 
-    def _make_sink(self, budget: Budget) -> Sink:
+    def _make_sink(self, budget: Budget, carried: Sequence[str]) -> Sink:
         head = self.rest[0] if self.rest else None
         follows = self.rest[1] if len(self.rest) > 1 else None
         if isinstance(head, Aggregate):
-            return AggregateSink(head, self.schema)
+            return AggregateSink(head, self.schema, budget)
         if isinstance(head, Sort) and isinstance(follows, Limit) and follows.count is not None:
             count = follows.count + follows.offset
             if count <= TOP_K_MAX:
-                return TopKSink(head, count, self.schema)
+                return TopKSink(head, count, self.schema, carried)
         if isinstance(head, Sort):
-            return SortSink(head, self.schema, budget)
+            return SortSink(head, self.schema, budget, carried)
         if isinstance(head, Limit) and head.count is not None:
             return LimitSink(head, self.schema, budget)
         return SpoolSink(self.schema, budget)
+
+    @property
+    def spilled_bytes(self) -> int:
+        """Bytes that the sink has on scratch disk."""
+        sink = self.sink
+        if isinstance(sink, AggregateSink):
+            return sink.spilled.spilled_bytes if sink.spilled is not None else 0
+        if isinstance(sink, SortSink):
+            return sink.sorter.spilled_bytes
+        if isinstance(sink, TopKSink):
+            return 0
+        return (sink.inner if isinstance(sink, LimitSink) else sink).spool.spilled_bytes
 
     def update(self, batch: Batch, ordinal: int) -> None:
         """Run a batch of split `ordinal` through. Local."""
@@ -278,3 +334,11 @@ class Pipeline:
             self.sink.update(batch, ordinal)
         else:
             self.sink.update(batch)
+
+
+def _goes_by_order(operators: Sequence[Operator]) -> bool:
+    """Whether rows have to be put into their canonical order for `operators`."""
+    head = operators[0] if operators else None
+    if isinstance(head, Aggregate):
+        return any(call.name in ("first", "last") for _, call in head.aggregates)
+    return not isinstance(head, Sort)

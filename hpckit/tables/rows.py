@@ -108,12 +108,17 @@ def finish_aggregate(ctx: Context, sink: AggregateSink, then: Sequence[Operator]
         fail_point("merge")
     with ctx.phase("merge"), ctx.agreed("merging groups"):
         table = sink.rename(state.finish(emit_empty_global=ctx.is_root, ordered=False))
-    # Groups are ordered by their keys, NULL last; the keys travel along under names that no projection can touch.
-    order: list[OrderKey] = []
-    for i, (name, _) in enumerate(sink.operator.keys):
-        table = table.append_column(f"{INTERNAL}key{i}", table.column(name))
-        order.append((f"{INTERNAL}key{i}", False, False))
-    return Rows(table, order, [name for name, _, _ in order])
+    table, carried = with_order(sink, table)
+    return Rows(table, [(name, False, False) for name in carried], carried)
+
+
+def with_order(sink: AggregateSink, table: pa.Table) -> tuple[pa.Table, list[str]]:
+    """Groups are ordered by their keys, NULL last: the keys once more as columns that no projection can touch, and the
+    names of these. Local."""
+    carried = [f"{INTERNAL}key{i}" for i in range(len(sink.operator.keys))]
+    for name, (key, _) in zip(carried, sink.operator.keys, strict=True):
+        table = table.append_column(name, table.column(key))
+    return table, carried
 
 
 def run_rest(ctx: Context, rows: Rows, operators: Sequence[Operator]) -> Rows:

@@ -16,7 +16,8 @@ ORDINAL = "\x1fordinal"  # hidden column: the chunk of a spool that a row belong
 def tables_of(sink: Sink) -> dict[str, pa.Table]:
     """Everything `sink` holds; nothing if it has seen no row. Local."""
     if isinstance(sink, AggregateSink):
-        return sink.state.to_tables() if sink.state.touched else {}
+        held = sink.state.to_tables() if sink.state.touched else {}
+        return {**held, **(sink.spilled.saved() if sink.spilled else {})}
     if isinstance(sink, TopKSink):
         return {"rows": sink.state.finish()}
     if isinstance(sink, SortSink):
@@ -29,7 +30,11 @@ def absorb(sink: Sink, tables: Mapping[str, pa.Table]) -> None:
     if not tables:
         return
     if isinstance(sink, AggregateSink):
-        sink.state.merge_tables(dict(tables))
+        if "groups" in tables:
+            sink.state.merge_tables(dict(tables))
+        if sink.spilled is not None:
+            sink.spilled.restore(tables)
+        sink.bound()
     elif isinstance(sink, TopKSink):
         sink.state.update(tables["rows"])
     elif isinstance(sink, SortSink):

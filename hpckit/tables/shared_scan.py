@@ -89,7 +89,7 @@ class SharedScan:
         mine = [splits[i] for i in deal_by_weight([s.weight for s in splits], ctx.size)[ctx.rank]]
         own_bytes, all_bytes = sum(s.end - s.begin for s in mine), sum(s.end - s.begin for s in splits)
         bar = ctx.progress("scan", all_bytes, own_bytes) if progress else None
-        parsed = self.reader.counts.parsed
+        parsed, spilled_bytes = self.reader.counts.parsed, self._spilled_bytes
         with ctx.agreed("reading"):
             for split in mine:
                 seen_lines = self.reader.counts.lines
@@ -100,7 +100,12 @@ class SharedScan:
                     after_split()
             if bar:
                 bar.close()
-        ctx.count(bytes=own_bytes, rows=self.reader.counts.parsed - parsed)
+        spilled_bytes = self._spilled_bytes - spilled_bytes
+        ctx.count(bytes=own_bytes, rows=self.reader.counts.parsed - parsed, spilled_bytes=spilled_bytes)
+
+    @property
+    def _spilled_bytes(self) -> int:
+        return sum(pipeline.spilled_bytes for pipeline in self.pipelines)
 
     def _read(self, split: Split) -> None:
         """Take a whole split into account: a loss that is noticed within it is raised behind it."""
@@ -120,7 +125,8 @@ class SharedScan:
             raise loss
 
     def _check_memory(self, limit: int) -> None:
-        held = sum(p.sink.state.nbytes for p in self.pipelines if isinstance(p.sink, AggregateSink))
+        sinks = [p.sink for p in self.pipelines if isinstance(p.sink, AggregateSink)]
+        held = sum(sink.state.nbytes for sink in sinks if sink.spilled is None)
         if held > limit:
             raise MemoryBudgetError(
                 f"the groups of this query hold {held >> 20:,} MiB on one rank, --memory grants {limit >> 20:,} MiB; "
