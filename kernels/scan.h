@@ -90,7 +90,42 @@ typedef struct {
     double number;
     int32_t set_size;
     scan_bytes *set;
+    scan_bytes *slots; /* see place_short; NULL: compare with each */
+    uint64_t multiplier;
+    int32_t slot_shift;
 } scan_atom;
+
+#define SLOT_BITS_MAX 8
+#define MULTIPLIERS_MAX 500
+
+static inline uint64_t scan_slot(const scan_atom *a, uint64_t head, int64_t n) {
+    return (head ^ (uint64_t)n << 59) * a->multiplier >> a->slot_shift;
+}
+
+/* Give each constant of up to 8 bytes a slot of its own, by a multiplier that is found by trying: then a field is compared
+ * with one of them, not with all. a->slots stays NULL where there are too many. */
+static void place_short(scan_atom *a) {
+    uint64_t chance = 0x9e3779b97f4a7c15ull;
+    int bits = 2;
+    while (bits < SLOT_BITS_MAX && 1 << bits < 4 * a->set_size) bits++;
+    scan_bytes *slots = (scan_bytes *)malloc(sizeof(scan_bytes) << bits);
+    a->slot_shift = 64 - bits;
+    for (int tries = 0; slots && tries < MULTIPLIERS_MAX; tries++) {
+        int32_t k = 0;
+        chance = chance * 6364136223846793005ull + 1442695040888963407ull;
+        a->multiplier = chance | 1;
+        for (int32_t slot = 0; slot < 1 << bits; slot++) slots[slot].length = -1;
+        for (; k < a->set_size; k++) {
+            const scan_bytes *constant = a->set + k;
+            if (constant->length > 8) continue;
+            scan_bytes *slot = slots + scan_slot(a, constant->head, constant->length);
+            if (slot->length >= 0 && (slot->length != constant->length || slot->head != constant->head)) break;
+            *slot = *constant;
+        }
+        if (k == a->set_size) { a->slots = slots; return; }
+    }
+    free(slots);
+}
 
 enum { FLAG_ABSENT = 1, FLAG_BACKSLASH = 2, FLAG_CSV = 4, FLAG_JSON = 8, FLAG_QUOTED = 16, FLAG_LINES = 32 };
 

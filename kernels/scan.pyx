@@ -76,6 +76,7 @@ cdef extern from "scan_isa.h" nogil:
         double number
         int32_t set_size
         scan_bytes *set
+        scan_bytes *slots
     ctypedef struct scan_reject:
         int64_t offset, length
         int32_t reason, field
@@ -115,6 +116,7 @@ cdef extern from "scan_isa.h" nogil:
     const scan_function scan_variants[]
     const count_function count_variants[]
     void free_chunk_bytes(scan_state *s)
+    void place_short(scan_atom *a)
     int parse_time(time_program *t, const uint8_t *p, int64_t n, int64_t *out_us)
     int c_parse_float "parse_float"(const uint8_t *p, int64_t n, double *out)
     int c_parse_int "parse_int"(const uint8_t *p, int64_t n, int64_t *out)
@@ -315,6 +317,7 @@ cdef class Scanner:
         cdef int32_t i
         for i in range(self.state.atom_count):
             free(self.state.atoms[i].set)
+            free(self.state.atoms[i].slots)
         for pointer in (<size_t>self.state.steps, <size_t>self.state.absent, <size_t>self.state.columns,
                         <size_t>self.state.keys, <size_t>self.state.atoms, <size_t>self.state.term_stop,
                         <size_t>self.state.start, <size_t>self.state.length, <size_t>self.state.flags):
@@ -460,6 +463,8 @@ cdef class Scanner:
             target.set_size = len(value)
             for k, item in enumerate(value):
                 self._set_bytes(&target.set[k], item)
+            if kind == "in":
+                place_short(target)
 
     def _array(self, shape, dtype):
         """A buffer nobody else holds any more, or a fresh one: first touch of new pages costs more than the fill."""

@@ -5,6 +5,10 @@ TARGET static inline int ISA(atom_in)(const scan_atom *a, const uint8_t *p, int6
     const scan_bytes *set = a->set, *end = set + a->set_size;
     uint64_t head = hpckit_load8(p);
     if (n < 8) head &= n ? ~0ull >> (64 - 8 * n) : 0;
+    if (n <= 8 && a->slots) {
+        const scan_bytes *slot = a->slots + scan_slot(a, head, n);
+        return slot->length == n && slot->head == head;
+    }
     if (n <= 8) { /* no branch for each: which of them it is cannot be foreseen */
         int found = 0;
         for (; set < end; set++) found |= !((uint64_t)(set->length ^ n) | (set->head ^ head));
@@ -66,7 +70,15 @@ TARGET static int32_t ISA(choose)(scan_state *s, int32_t *chosen) {
     const int32_t *reason = s->chunk.reason;
     uint8_t wanted[SCAN_CHUNK];
     int32_t n = 0, count = s->chunk.count, a = 0;
-    memset(wanted, !s->term_count, sizeof(wanted));
+    if (s->term_count <= 1) {
+        for (int32_t i = 0; i < count; i++) {
+            chosen[n] = i;
+            n += reason[i] == GOOD;
+        }
+        for (; a < s->atom_count; a++) n = ISA(keep_holding)(s, &s->atoms[a], chosen, n);
+        return n;
+    }
+    memset(wanted, 0, sizeof(wanted));
     for (int32_t t = 0; t < s->term_count; t++) {
         int32_t left[SCAN_CHUNK], m = 0;
         for (int32_t i = 0; i < count; i++) {

