@@ -18,6 +18,7 @@ from conftest import ROOT, run
 STARTING_COMMANDS = (
     "query_cli", "convert_cli", "jobs", "cli_main", "formats_cli", "spmd_failures", "launch", "alone",
     "cli_sort", "arrays_docs", "checkpoint_session", "query_restart", "job_kmeans", "job_sort_array",
+    "sort_records_restart", "exceptions",
 )  # fmt: skip
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
