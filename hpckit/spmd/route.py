@@ -10,9 +10,9 @@ import pyarrow as pa
 from hpckit._kernels import route
 from hpckit.errors import InternalError
 from hpckit.spmd.coded import codes_of
+from hpckit.spmd.texts import NOTHING, has_offsets, is_large
 
 SEED = 0x2545F4914F6CDD1D
-NOTHING = np.zeros(0, np.uint8)
 
 
 def hash_rows(table: pa.Table, by: Sequence[str]) -> np.ndarray:
@@ -50,7 +50,7 @@ def _fold(array: pa.Array, state: np.ndarray) -> None:
         return
     kind = array.type
     if pa.types.is_dictionary(kind):
-        if _is_bytes(kind.value_type) and not array.dictionary.null_count:
+        if has_offsets(kind.value_type) and not array.dictionary.null_count:
             _fold_codes(array, state)
             return
         array = array.dictionary_decode()
@@ -69,14 +69,14 @@ def _fold(array: pa.Array, state: np.ndarray) -> None:
         array = array.view(pa.int32()).cast(pa.int64())
     elif pa.types.is_temporal(kind):
         array = array.view(pa.int64())
-    elif not _is_bytes(kind) and not _is_list(kind):
+    elif not has_offsets(kind) and not _is_list(kind):
         array = array.cast(pa.string())
     kind = array.type
     if pa.types.is_int64(kind):
         route.fold_int64(_values(array, np.int64), *_validity(array), state)
     elif pa.types.is_float64(kind):
         route.fold_float64(_values(array, np.float64), *_validity(array), state)
-    elif _is_bytes(kind):
+    elif has_offsets(kind):
         data = array.buffers()[2]
         route.fold_bytes(_offsets(array), _as_bytes(data), *_validity(array), state)
     else:
@@ -94,13 +94,6 @@ def _fold_codes(array: pa.DictionaryArray, state: np.ndarray) -> None:
     bad = route.fold_codes(codes, hashes, state)
     if bad >= 0:
         raise InternalError(f"row {bad} has code {codes[bad]}, expected less than {len(entries)} (entries)")
-
-
-def _is_bytes(kind: pa.DataType) -> bool:
-    return any(
-        is_kind(kind)
-        for is_kind in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    )
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -122,8 +115,7 @@ def _values(array: pa.Array, dtype: type) -> np.ndarray:
 
 
 def _offsets(array: pa.Array) -> np.ndarray:
-    large = pa.types.is_large_string(array.type) or pa.types.is_large_binary(array.type)
-    dtype = np.int64 if large or pa.types.is_large_list(array.type) else np.int32
+    dtype = np.int64 if is_large(array.type) or pa.types.is_large_list(array.type) else np.int32
     return np.frombuffer(
         array.buffers()[1], dtype, count=len(array) + 1, offset=array.offset * np.dtype(dtype).itemsize
     )
