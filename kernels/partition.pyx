@@ -117,19 +117,21 @@ def classify(const word_t[::1] values, int kind, uint64_t above, uint64_t skip, 
         counted[:] = 0
 
 
-def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t[::1] places, word_t[::1] out):
-    """The words of `values` to their buckets, in order: places[b] is where bucket b's next word goes, and moves on."""
+def scatter(const word_t[::1] values, int kind, const uint16_t[::1] ids, int64_t[::1] places, word_t[::1] out,
+            bint plain=False):
+    """The words of `values` to their buckets, in order: places[b] is where bucket b's next word goes, and moves on.
+    If `plain`, the values as they are."""
     cdef int64_t n = values.shape[0]
     if ids.shape[0] != n:
         raise ValueError(f"{n} values for {ids.shape[0]} bucket numbers")
     if n:
-        _scatter(&values[0], 0, n, kind, &ids[0], NULL, places, out)
+        _scatter(&values[0], 0, n, kind, &ids[0], NULL, places, out, plain)
 
 
 def partition(const word_t[::1] values, int kind, uint64_t above, uint64_t skip, uint64_t low, int shift, int steps,
               const uint16_t[::1] table, const uint64_t[::1] splitters, int64_t buckets,
               int64_t[::1] places, word_t[::1] out, bint plain=False):
-    """As `scatter`, to the buckets that a classifier finds (see `_rule`); the values as they are if `plain`."""
+    """As `scatter`, to the buckets that a classifier finds (see `_rule`)."""
     cdef classifier c = _rule(above, skip, low, shift, steps, table, splitters, buckets)
     if places.shape[0] != buckets:
         raise ValueError(f"{buckets} buckets for {places.shape[0]} places")

@@ -104,6 +104,26 @@ def test_radix_sorts_keys_of_very_different_sizes(exponents: list[int]) -> None:
     assert np.array_equal(pairs, expected)
 
 
+@pytest.mark.parametrize("dtype", ["u8", "i8"])
+@pytest.mark.parametrize("shape", ["random", "few", "equal", "sorted", "reversed", "zipf"])
+@pytest.mark.parametrize("rows", [0, 1, 2, 32, 33, 1000, 70_000, 1_100_000])
+def test_radix_sorts_words(rows: int, shape: str, dtype: str) -> None:
+    """The largest size takes three passes."""
+    given = np.resize(values(dtype, "random" if rows >= 70_000 else shape, min(rows, 1_100_000)), rows)
+    words = given.view(WORD).copy()
+    radix.sort_words(words, np.empty_like(words), dtype == "i8")
+    assert np.array_equal(words.view(dtype), np.sort(given))
+
+
+@given(st.lists(st.integers(0, 63), min_size=40, max_size=200), st.booleans(), st.integers(0, 40))
+def test_radix_sorts_words_of_very_different_sizes(exponents: list[int], is_signed: bool, again: int) -> None:
+    """Long runs agree in the leading bits: words would have to pass many others there."""
+    words = np.array([(1 << e) + i % (again + 1) for i, e in enumerate(exponents * 3)][::-1], WORD)
+    expected = np.sort(words.view("i8") if is_signed else words)
+    radix.sort_words(words, np.empty_like(words), is_signed)
+    assert np.array_equal(words, expected.view(WORD))
+
+
 def test_pieces_come_from_own_and_arrived_rows() -> None:
     own, arrived = np.array([9, 5, 7, 1], WORD), np.array([6, 2, 5, 0], WORD)
     starts, counts = np.array([[0, 1], [2, 2]]), np.array([[2, 1], [2, 2]])
@@ -133,6 +153,8 @@ def test_refusals() -> None:
         radix.gather(some, some, 0, np.array([[0]]), np.array([[4]]), some[:3])
     with pytest.raises(ValueError, match="scratch of 1 rows"):
         radix.sort_pairs(np.zeros((2, 2), WORD), np.zeros((1, 2), WORD))
+    with pytest.raises(ValueError, match="4 words, scratch of 3"):
+        radix.sort_words(some, some[:3], False)
     with pytest.raises(ValueError, match="padded splitters"):
         partition.classify(
             some, 0, 0, 0, 0, 0, 2, places.astype(np.uint16), some[:2], 2, np.zeros(4, np.uint16), np.zeros(2, int)

@@ -57,7 +57,7 @@ class Buckets:
         if self.ids is None:
             partition.partition(bits, kind, *self.rule, places, words, plain)
         else:
-            partition.scatter(bits, kind, self.ids, places, words)
+            partition.scatter(bits, kind, self.ids, places, words, plain)
         return words
 
     def scatter_numbers(self, first: int) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Sorting numbers that are all there is: partition once into cache-sized buckets, exchange, sort each piece once.
 
-Equal words are the same value, so the pieces need no stable sort: NumPy's (vectorised) sorts them in the cache.
+Equal words are the same value, so the pieces need no stable sort. NumPy's is the fastest with AVX-512; with AVX2 (64-bit
+words: 17 ns each in the cache) our radix sort is (8 ns).
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from hpckit.spmd import Context
 
 PIECE_BYTES = 1 << 20  # sorted at once: half of a second-level cache
+RADIX_PIECE_BYTES = 512 << 10  # and as much scratch
+RADIX_ROWS_MAX = 1 << 18  # of a piece that is much larger than most NumPy sorts the rest, which needs no scratch
 KEPT_MAX = 1.25  # how much larger than its result a buffer may be that is kept for it
 
 
@@ -37,7 +40,9 @@ def sort(context: Context, local: np.ndarray) -> np.ndarray:
     with context.phase("partition"):
         with context.agreed("reading the keys of a sort"):
             bits = keys.bits_of(local)
-        buckets = Buckets(context, bits, kind, dtype.itemsize, PIECE_BYTES, alone=True)
+        is_radix = dtype.itemsize == 8 and not radix.has_avx512()
+        piece_bytes = context.on_root(lambda: RADIX_PIECE_BYTES if is_radix else PIECE_BYTES)  # nodes may differ
+        buckets = Buckets(context, bits, kind, dtype.itemsize, piece_bytes, alone=not is_radix)
         with context.agreed("partitioning numbers"):
             words = buckets.scatter(bits, kind, plain)
             if plain:
@@ -46,11 +51,12 @@ def sort(context: Context, local: np.ndarray) -> np.ndarray:
             del buckets
         pieces = layout.cut(context, placed, lambda start, stop: _sorted(words[start:stop]))
     at = 0
+    scratch = np.empty(RADIX_ROWS_MAX if is_radix else 0, np.uint64)  # what is never used is never touched
 
     def place(arrival: Arrival) -> None:
         nonlocal at
         with context.phase("sort"):
-            at = _place(arrival, words, context.rank, kind, at)
+            at = _place(arrival, words, scratch, context.rank, kind, at)
 
     with context.phase("exchange"):
         deliver(context, pieces, [words], placed.rounds, place)
@@ -67,7 +73,7 @@ def _sorted(words: np.ndarray) -> np.ndarray:
     return words
 
 
-def _place(arrival: Arrival, words: np.ndarray, here: int, kind: int, at: int) -> int:
+def _place(arrival: Arrival, words: np.ndarray, scratch: np.ndarray, here: int, kind: int, at: int) -> int:
     """Sort the pieces of one round into words[at:], as values; returns the row behind them."""
     own, came = keys.bits_of(words), keys.bits_of(arrival.columns[0])
     for i, (size, constant) in enumerate(zip(arrival.sizes, arrival.constant.tolist(), strict=True)):
@@ -75,7 +81,10 @@ def _place(arrival: Arrival, words: np.ndarray, here: int, kind: int, at: int) -
         bits = piece.view(own.dtype)
         radix.gather(own, came, here, arrival.starts[i : i + 1], arrival.counts[i : i + 1], bits)
         if not constant:
-            piece.sort()
+            if size <= len(scratch):
+                radix.sort_words(bits, scratch, words.dtype.kind == "i")
+            else:
+                piece.sort()
         partition.decode(bits, kind)
         at += size
     return at

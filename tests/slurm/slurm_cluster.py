@@ -21,9 +21,10 @@ from testbed import Testbed, missing
 HERE = Path(__file__).parent
 SAVER = HERE / "saver.py"
 UNITS = 200
+UNIT_S = 0.8
 SQL = "SELECT node, level, count(*) AS n, min(time) AS first FROM read_logs('bgl.log', 'bgl') GROUP BY node, level"
 SAFE = "n4,n5,n6"  # nodes that tests lose: the long jobs keep off them
-LIMIT_S = 200.0
+LIMIT_S = 300.0
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY")
 
 
@@ -130,21 +131,22 @@ def slow(seconds: float) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def long_jobs(cluster: Cluster, answer: bytes) -> dict[str, str]:
-    """Jobs that take a minute or two, all submitted at once: Slurm looks at time limits every 30 s only."""
-    limit = ["-t", "1", "--save-before", "40", "--exclude", SAFE]
+    """Jobs of 80 s of work or more, all submitted at once, told to save when they have run for 40 to 70 s (Slurm looks
+    at time limits every 30 s only): longer than their start takes where all start at once on a machine of two cores."""
+    limit = ["-t", "2", "--save-before", "80", "--exclude", SAFE]
     for name, options in {
         "limit": ["-N", "2"],
-        "chain": ["-n", "2", "--chain", "3"],
+        "chain": ["-n", "2", "--chain", "4"],
         "srun": ["-N", "1", "-n", "2", "--launcher", "srun"],
         "capped": ["-n", "2", "--restarts", "0"],
     }.items():
         cluster.jobs[name] = cluster.submit(
             *options, *limit, "--folder", cluster.folder / name, "--",
-            "python", SAVER, f"{name}.txt", f"{name}.state", UNITS, "0.4",
+            "python", SAVER, f"{name}.txt", f"{name}.state", UNITS, UNIT_S,
         )  # fmt: skip
     for name, options in {"query": ["-N", "2"], "shrunk": ["-N", "2", "--restarts", "0"]}.items():
         query = ["query", SQL, "--split-size", "64KiB", "--output", f"{name}.csv"]
-        cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(2.0))
+        cluster.jobs[name] = cluster.submit(*options, *limit, "--", *query, **slow(3.5))
     query[1], query[-1] = SQL.replace("bgl.log", "{input}"), "array-{stem}.csv"
-    cluster.jobs["array"] = cluster.submit("-n", "2", *limit, "--each", "bgl.log", "--", *query, **slow(2.0))
+    cluster.jobs["array"] = cluster.submit("-n", "2", *limit, "--each", "bgl.log", "--", *query, **slow(3.5))
     return cluster.jobs
