@@ -39,10 +39,18 @@ def twin(data: np.ndarray, key: int) -> np.ndarray:
 
 def force_external(monkeypatch, room_bytes: int) -> None:
     """Let every sort go by way of scratch with room for so many bytes of records."""
-    from hpckit.sorting import records, records_external
+    from hpckit.sorting import records
 
     monkeypatch.setattr(records, "fits_in_memory", lambda *_: False)
-    monkeypatch.setattr(records_external, "_room_bytes", lambda *_: room_bytes)
+    leave_room(monkeypatch, room_bytes)
+
+
+def leave_room(monkeypatch, room_bytes: int) -> None:
+    """Let sorts by way of runs have room for so many bytes of records."""
+    from hpckit.sorting import record_merge, records_external
+
+    for module in (record_merge, records_external):
+        monkeypatch.setattr(module, "room_bytes", lambda *_: room_bytes)
 
 
 def force_rounds(monkeypatch, round_bytes: int, bucket_bytes: int) -> None:

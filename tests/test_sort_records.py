@@ -14,7 +14,7 @@ from hpckit._kernels import merge
 from hpckit._kernels import records as kernel
 from hpckit.errors import InputError, InternalError, MemoryBudgetError, OutputError, UserError
 from hpckit.sinks.scratch import scratch_folder
-from hpckit.sorting import record_output, record_splits, records_external
+from hpckit.sorting import record_merge, record_output, record_splits
 from hpckit.sorting.check import check_records
 from hpckit.sorting.record_files import Shape, open_records
 from hpckit.sorting.records import sort_records
@@ -123,7 +123,7 @@ def test_sorted_file_equals_the_twin(kind: str, record: int, key: int, way: str,
     if way == "rounds":
         force_rounds(monkeypatch, 700 * record, 100 * record)
     if way == "external":
-        force_external(monkeypatch, 1100 * (record + records_external.REFERENCE_BYTES))
+        force_external(monkeypatch, 1100 * (record + record_merge.REFERENCE_BYTES))
     source = write(tmp_path / "in", data)
     done = sort_records(world(), [source], str(tmp_path / "out"), record, key, scratch=tmp_path)
     assert (tmp_path / "out").read_bytes() == twin(data, key).tobytes()

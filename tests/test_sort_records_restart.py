@@ -15,12 +15,12 @@ import h5py
 import numpy as np
 import pytest
 from conftest import begin, launch
-from record_cases import records, twin
+from record_cases import leave_room, records, twin
 from test_query_restart import end
 
 from hpckit.checkpoint import files
 from hpckit.errors import MemoryBudgetError, OutputError
-from hpckit.sorting import records_external
+from hpckit.sorting import record_merge
 from hpckit.sorting.records import sort_records
 from hpckit.spmd import world
 
@@ -158,7 +158,7 @@ def test_another_sort_is_refused(data: Path, tmp_path: Path) -> None:
 
 
 def test_memory_that_holds_no_unit_is_one_error(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(records_external, "_room_bytes", lambda *_: 100 * (LENGTH + records_external.REFERENCE_BYTES))
+    leave_room(monkeypatch, 100 * (LENGTH + record_merge.REFERENCE_BYTES))
     given = [world(), [str(data / "a.dat")], str(tmp_path / "out"), LENGTH, KEY]
     with pytest.raises(MemoryBudgetError, match="give more --memory or a smaller --split-size"):
         sort_records(*given, checkpoint=str(tmp_path / "ck"), split_bytes=3000)

@@ -1,7 +1,7 @@
 """Sorting numbers that are all there is: partition once into cache-sized buckets, exchange, sort each piece once.
 
-Equal words are the same value, so the pieces need no stable sort. NumPy's is the fastest with AVX-512; with AVX2 (64-bit
-words: 17 ns each in the cache) our radix sort is (8 ns).
+Equal words are the same value, so the pieces need no stable sort. NumPy's is the fastest with AVX-512, and for words of
+32 bits; of 64 bits each takes it 17 ns in the cache with AVX2, our radix sort 8 ns.
 """
 
 from __future__ import annotations

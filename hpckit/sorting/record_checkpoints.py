@@ -7,21 +7,19 @@ have temporary names and are not synced, so a sort that is done before costs no 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hpckit.checkpoint import identity, signals
+from hpckit.checkpoint import identity
 from hpckit.checkpoint.image import InFile, Stream
-from hpckit.checkpoint.pace import Pace
+from hpckit.checkpoint.saving import Saving
 from hpckit.checkpoint.store import Part, Restored, Store
-from hpckit.errors import InternalError, Interrupted
+from hpckit.errors import InternalError
 from hpckit.sorting.record_files import RecordFiles, Shape
 from hpckit.sorting.record_runs import Run, Sorting, Units
-from hpckit.spmd import standing
 from hpckit.spmd.failpoints import fail_point
 
 if TYPE_CHECKING:
@@ -30,33 +28,22 @@ if TYPE_CHECKING:
 RUN_UNITS_MAX = 16  # so much a kill costs a rank, beside what --checkpoint-every allows
 
 
-class RecordCheckpoints:
+class RecordCheckpoints(Saving):
     """The saved runs of one sort of records."""
+
+    done = "sorted"
 
     def __init__(
         self, ctx: Context, folder: str, every_s: float, source: RecordFiles, shape: Shape, units: Units
     ) -> None:
         """Collective: root looks at the inputs."""
-        self._ctx, self.folder, self._units = ctx, folder, units
-        self._store = Store(folder, ctx.on_root(_identity, source, shape, units))
-        self._pace = Pace(every_s)
-        self._record = shape.record
-        self._opened = False
+        super().__init__(ctx, Store(folder, ctx.on_root(_identity, source, shape, units)), every_s)
+        self._units, self._record = units, shape.record
 
     def open(self) -> list[Run]:
         """The runs that earlier starts have saved, dealt out, at the first call; later calls give none. Collective."""
-        if self._opened:
-            return []
-        self._opened = True
-        restored = self._store.restore(self._ctx)
-        if self._ctx.is_root:
-            for text in restored.warnings:
-                print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
-            if restored.covered:
-                where = f"{len(restored.covered):,} of {self._units.count:,} pieces of the input are sorted"
-                print(f"hpckit: going on from {self.folder}: {where}", file=sys.stderr, flush=True)
-        self._pace.start()
-        return self._taken(restored)
+        restored = self._open(self._units.count)
+        return [] if restored is None else self._taken(restored)
 
     def take_over(self, held: Iterable[int]) -> list[Run]:
         """After ranks were lost: the runs that they had saved, dealt out; `held` are the units of this rank's own.
@@ -77,41 +64,11 @@ class RecordCheckpoints:
         file = SavedRun(fd, records.offset, self.folder)
         return Run(file, units, first_row, sorting.rows, stride, keys, sorting.checksum)
 
-    def after_run(self) -> None:
-        """Save if it is time to. Local. Interrupted, with everything saved, if this process was asked to stop."""
-        stop = signals.stop_requested()
-        if stop or self._pace.due():
-            self.commit()
-        if stop:
-            raise self._interrupted()
-
-    def between_phases(self) -> None:
-        """Save if it is time to; if any rank was asked to stop, save and raise Interrupted on all. Collective."""
-        flags = np.array([self._pace.due(), signals.stop_requested()], np.int64)
-        due, stop = self._ctx.allreduce(flags, "max").tolist()
-        with self._ctx.agreed("saving a checkpoint"):
-            if due or stop:
-                self.commit()
-            if stop:
-                raise self._interrupted()
-
-    def commit(self) -> None:
-        """All runs of this rank count from now on. Local. OutputError."""
-        with self._pace.saving():
-            fail_point("save")
-            self._store.commit_runs()
-            standing.saved()
-            fail_point("saved")
-
-    def close(self) -> None:
-        """The output is committed: remove what was saved. Collective."""
-        self._store.finish(self._ctx)
-
-    def _interrupted(self) -> Interrupted:
-        return Interrupted(
-            f"{signals.signal_name() or 'a signal to another rank'}: what was sorted is saved in {self.folder}; "
-            "the same command goes on from there"
-        )
+    def _save(self) -> bool:
+        """All runs of this rank count from now on."""
+        fail_point("save")
+        self._store.commit_runs()
+        return True
 
 
 class SavedRun:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from hpckit.checkpoint import identity, signals
-from hpckit.checkpoint.pace import Pace
+from hpckit.checkpoint import identity
+from hpckit.checkpoint.saving import Saving
 from hpckit.checkpoint.store import Part, Restored, Store
-from hpckit.errors import Interrupted
 from hpckit.sources.base import OpenSource
 from hpckit.sources.counts import LineCounts
-from hpckit.spmd import standing
 from hpckit.spmd.failpoints import fail_point
 from hpckit.tables import saved
 from hpckit.tables.explain import explain
@@ -27,41 +24,32 @@ if TYPE_CHECKING:
 REJECTS = "rejects"
 
 
-class Checkpoints:
+class Checkpoints(Saving):
     """The saved state of one Job in the folder that its options name.
 
     A part holds the states of all statements and the counts of all scans over the splits that its rank has read; which
     ones is what it covers. Saving needs no other rank.
     """
 
+    done = "read"
+
     def __init__(self, job: Job, opened: Mapping[Source, OpenSource]) -> None:
         """Collective: root looks at the inputs."""
-        self._job, self._ctx = job, job.ctx
         folder = job.options.checkpoint
         assert folder is not None
-        self._folder = folder
-        described = self._ctx.on_root(_identity, job, dict(opened))
-        self._store = Store(folder, described, local=job.options.checkpoint_local)
+        described = job.ctx.on_root(_identity, job, dict(opened))
+        store = Store(folder, described, local=job.options.checkpoint_local)
+        super().__init__(job.ctx, store, job.options.checkpoint_every_s)
+        self._job = job
         self._saved: set[int] = set()  # units of the newest part of this rank
-        self._pace = Pace(job.options.checkpoint_every_s)
-        self._opened = False
 
     def open(self) -> bool:
         """Take in what an earlier start of this job saved, at the first call; returns whether there was anything on any
         rank. Collective."""
-        if self._opened:
+        restored = self._open(sum(len(scan.source.splits) for scan in self._job.scans.values()))
+        if restored is None:
             return False
-        self._opened = True
-        restored = self._store.restore(self._ctx)
         self._absorb(restored)
-        if self._ctx.is_root:
-            for text in restored.warnings:
-                print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
-            if restored.covered:
-                pieces = sum(len(scan.source.splits) for scan in self._job.scans.values())
-                where = f"{len(restored.covered):,} of {pieces:,} pieces of the input are done"
-                print(f"hpckit: going on from {self._folder}: {where}", file=sys.stderr, flush=True)
-        self._pace.start()
         return bool(restored.covered)
 
     def take_over(self) -> None:
@@ -69,40 +57,15 @@ class Checkpoints:
         if self._opened:
             self._absorb(self._store.restore(self._ctx, self._job.units))
 
-    def after_split(self) -> None:
-        """Save if it is time to. Local. Interrupted, with everything saved, if this process was asked to stop."""
-        stop = signals.stop_requested()
-        if stop or self._pace.due():
-            self.commit()
-        if stop:
-            self.flush()
-            raise self._interrupted()
-
-    def between_phases(self) -> None:
-        """Save if it is time to; if any rank was asked to stop, save and raise Interrupted on all. Collective."""
-        stop = bool(self._ctx.allreduce(int(signals.stop_requested()), "max"))
-        with self._ctx.agreed("saving a checkpoint"):
-            if stop or self._pace.due():
-                self.commit()
-            if stop:
-                self.flush()
-                raise self._interrupted()
-
-    def commit(self) -> None:
-        """Save what this rank has read, if that is more than before. Local."""
-        with self._pace.saving():
-            units = self._job.units
-            if units - self._saved:
-                part = self._part(units)
-                fail_point("save")
-                self._store.commit(part)
-                self._saved = units
-                standing.saved()
-                fail_point("saved")
-
-    def flush(self) -> None:
-        """Return when all that this rank has saved is in the shared folder: before the process leaves. Local."""
-        self._store.flush()
+    def _save(self) -> bool:
+        units = self._job.units
+        if not units - self._saved:
+            return False
+        part = self._part(units)
+        fail_point("save")
+        self._store.commit(part)
+        self._saved = units
+        return True
 
     def _part(self, units: set[int]) -> Part:
         """All that this rank has made of the units it has read. Local."""
@@ -114,20 +77,10 @@ class Checkpoints:
                 tables |= {f"{i}.{j}.{name}": t for name, t in saved.tables_of(pipeline.sink).items()}
         return Part(covers=sorted(units), meta={"counts": counts}, tables=tables)
 
-    def close(self) -> None:
-        """The results are committed: remove what was saved. Collective."""
-        self._store.finish(self._ctx)
-
-    def _interrupted(self) -> Interrupted:
-        return Interrupted(
-            f"{signals.signal_name() or 'a signal to another rank'}: what was read is saved in {self._folder}; "
-            "the same command goes on from there"
-        )
-
     def _absorb(self, restored: Restored) -> None:
         """Merge the parts that this rank was given into its state. Collective at the end."""
         fail_point("restored")
-        with self._ctx.agreed(f"taking in the checkpoint {self._folder}"):
+        with self._ctx.agreed(f"taking in the checkpoint {self.folder}"):
             for part in restored.parts:
                 self._absorb_part(part)
 

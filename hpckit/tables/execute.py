@@ -139,7 +139,7 @@ class Job:
         with watch():
             self._resumed |= saving.open()
             try:
-                self._accumulate(saving.after_split)
+                self._accumulate(saving.after_unit)
             except Interrupted:
                 saving.commit()  # ranks that were ahead have something to save as well
                 saving.flush()

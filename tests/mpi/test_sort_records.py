@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from record_cases import force_external, force_rounds, left_behind, records, twin
 
 from hpckit.errors import InputError, OutputError
-from hpckit.sorting import record_output, records_external
+from hpckit.sorting import record_merge, record_output
 from hpckit.sorting.check import check_records
 from hpckit.sorting.records import sort_records
 from hpckit.sorting.scratch import RunFile
@@ -35,7 +35,7 @@ def test_same_bytes_as_the_twin(context, shared_path, kind, length, key, way, mo
     if way == "rounds":
         force_rounds(monkeypatch, 300 * length, 60 * length)
     if way == "external":
-        force_external(monkeypatch, 700 * (length + records_external.REFERENCE_BYTES))
+        force_external(monkeypatch, 700 * (length + record_merge.REFERENCE_BYTES))
     source = on_root(context, shared_path / "in", data)
     target = shared_path / "out"
     done = sort_records(context, [source], str(target), length, key, scratch=shared_path)
