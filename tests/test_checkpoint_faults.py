@@ -7,7 +7,7 @@ import os
 from collections import Counter
 
 import pytest
-from faults import crashes, parts
+from faults import crashes, parts, run_files
 from faults.memory import MemoryFiles
 from faults.saving import Life
 
@@ -21,6 +21,18 @@ def test_no_damaged_part_is_believed() -> None:
         parts.trial(2, number, counts)
     assert counts["trials"] == 100 and set(parts.DAMAGES) <= set(counts)
     assert counts["an older generation or nothing lost"] > 20 and counts["less found than was saved"] > 5
+
+
+def test_no_damaged_run_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts: Counter[str] = Counter()
+    for number in range(60):
+        run_files.trial(2, number, counts)
+    assert counts["trials"] == 60 and set(parts.DAMAGES) <= set(counts)
+    assert counts["less found than was saved"] > 20
+    monkeypatch.setattr(content, "read_verified", lambda *_, **__: None)
+    with pytest.raises(Exception):  # noqa: B017 - wrong units, or HDF5's own complaint about what it was given
+        for number in range(60):
+            run_files.trial(2, number, Counter())
 
 
 def test_every_kind_of_crash_and_error() -> None:

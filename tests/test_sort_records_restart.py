@@ -55,7 +55,7 @@ def check(data: Path, folder: Path) -> None:
 
 def covered(stderr: str) -> int:
     """How many pieces a start went on from."""
-    found = re.search(r"going on from .*: ([\d,]+) of ([\d,]+) pieces of the input are sorted", stderr)
+    found = re.search(r"going on from .*: ([\d,]+) of ([\d,]+) pieces of the input are done", stderr)
     return int(found[1].replace(",", "")) if found else 0
 
 

@@ -41,7 +41,7 @@ class Saving:
             for text in restored.warnings:
                 print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
             if restored.covered:
-                where = f"{len(restored.covered):,} of {units:,} pieces of the input are {self.done}"
+                where = f"{len(restored.covered):,} of {units:,} pieces of the input are done"
                 print(f"hpckit: going on from {self.folder}: {where}", file=sys.stderr, flush=True)
         self._pace.start()
         return restored

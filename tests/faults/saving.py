@@ -6,6 +6,7 @@ import random
 
 import numpy as np
 
+from hpckit.checkpoint.image import InFile
 from hpckit.checkpoint.store import Part, Restored, Store
 
 from .memory import Killed, MemoryFiles
@@ -29,9 +30,11 @@ def check(restored: list[Restored]) -> set[int]:
         assert r.covered == restored[0].covered
         assert r.warnings == restored[0].warnings
         for part in r.parts:
-            units = part.arrays["units"][:, 0].tolist()
+            rows = part.arrays["units"]
+            rows = rows.read() if isinstance(rows, InFile) else rows  # of a run
+            units = rows[:, 0].tolist()
             assert set(units) == set(part.covers) and len(units) == part.meta["n"], "content and coverage differ"
-            assert part.arrays["units"][:, 1].tolist() == [u * u for u in units]
+            assert rows[:, 1].tolist() == [u * u for u in units]
             seen += units
     assert len(seen) == len(set(seen)), f"units twice: {sorted(seen)}"
     assert set(seen) == set(restored[0].covered)

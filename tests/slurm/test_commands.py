@@ -230,7 +230,7 @@ def test_the_environment_is_unpacked_on_each_node(cluster: Cluster, answer: byte
         if (here / name).exists():
             (venv / "bin" / name).symlink_to(here / name)
     (venv / "bin" / "hpckit").write_text("import sys\nfrom hpckit.cli.main import script\nscript()\n")
-    code = "import sys; print('runs in', sys.prefix)"
+    code = "import sys; sys.stdout.write(f'runs in {sys.prefix}\\n')"
     job = cluster.submit("-N", "2", "-t", "5", "--venv", venv, "--stage-env", "--", "python", "-c", code)
     done = cluster.wait(job, "COMPLETED")
     text = Path(done["log"]).read_text()
