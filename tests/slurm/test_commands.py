@@ -204,7 +204,8 @@ def test_a_controller_that_does_not_answer(cluster: Cluster) -> None:
     job = cluster.submit("-n", "1", "-t", "5", "--", "python", "-c", "pass")
     cluster.wait(job, "COMPLETED")
     cluster.bed.pause()
-    threading.Timer(25, cluster.bed.go_on).start()  # whatever happens here, the cluster goes on
+    goes_on = threading.Timer(25, cluster.bed.go_on)  # whatever happens here
+    goes_on.start()
     try:
         start_s = time.monotonic()
         for words in (["submit", "--", *SLEEP], ["status", job], ["cancel", job]):
@@ -213,6 +214,7 @@ def test_a_controller_that_does_not_answer(cluster: Cluster) -> None:
             assert "Traceback" not in done.stderr
         assert time.monotonic() - start_s < 20
     finally:
+        goes_on.cancel()
         cluster.bed.go_on()
 
 
