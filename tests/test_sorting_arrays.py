@@ -13,10 +13,11 @@ from hpckit.sorting import layout, numbers, pairs
 ARRAYS = hk.arrays
 
 
-@pytest.fixture(autouse=True, params=["one piece", "many pieces"])
+@pytest.fixture(autouse=True, params=["one piece", "many pieces", "many pieces by radix"])
 def sizes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small arrays in as many buckets and rounds as large ones."""
-    if request.param == "many pieces":
+    monkeypatch.setattr(numbers, "numpy_is_faster", lambda: "radix" not in request.param)
+    if "many pieces" in request.param:
         monkeypatch.setattr(layout, "ROUND_BYTES", 1 << 10)
         monkeypatch.setattr(numbers, "PIECE_BYTES", 1 << 8)
         monkeypatch.setattr(pairs, "PIECE_BYTES", 1 << 9)
