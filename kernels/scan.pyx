@@ -568,6 +568,11 @@ cdef class Scanner:
         self._fresh_batch()
         return offsets, columns
 
+    @property
+    def has_rejects(self):
+        """Whether take_rejects or take_late_lines would give any."""
+        return self.state.reject_count > 0 or self.state.late_lines > 0
+
     def take_rejects(self):
         """Rejected records since the last call, a structured array of REJECT_DTYPE."""
         out = self.reject_bytes.view(REJECT_DTYPE)[:self.state.reject_count].copy()

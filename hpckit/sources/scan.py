@@ -246,6 +246,8 @@ class TextReader:
         return pa.Array.from_buffers(kind, rows, [bitmap, pa.py_buffer(values)])
 
     def _take_rejects(self, split: Split) -> None:
+        if not self._scanner.has_rejects:
+            return
         late_lines = self._scanner.take_late_lines()
         if late_lines:
             self._add_late_lines(late_lines)
