@@ -2,7 +2,11 @@
 #ifndef HPCKIT_PARTITION_H
 #define HPCKIT_PARTITION_H
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
 #if defined(__x86_64__)
 #include <immintrin.h>
 #define PARTITION_WIDE __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl")))
@@ -271,5 +275,11 @@ PARTITION_SCATTER_REST(32, uint32_t)
 static void scatter_bytes(const uint8_t *restrict from, int64_t n, int64_t width, const uint16_t *restrict ids,
                           int64_t *restrict next, uint8_t *restrict to) {
     for (int64_t i = 0; i < n; i++) memcpy(to + next[ids[i]]++ * width, from + i * width, (size_t)width);
+}
+
+static void partition_release_freed(void) {
+#if defined(__GLIBC__)
+    malloc_trim(0);
+#endif
 }
 #endif

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 import numpy as np
 
 cdef extern from "partition.h" nogil:
+    void partition_release_freed()
     ctypedef struct classifier:
         uint64_t above, skip, low
         int shift, steps
@@ -170,6 +171,12 @@ def scatter_rows(const uint8_t[:, ::1] rows, const uint16_t[::1] ids, int64_t[::
     if n and rows.shape[1]:
         with nogil:
             scatter_bytes(&rows[0, 0], n, rows.shape[1], &ids[0], &places[0], &out[0, 0])
+
+
+def release_freed():
+    """Give back to the system what the C library keeps of freed memory, where it can."""
+    with nogil:
+        partition_release_freed()
 
 
 def aligned(int64_t size, int64_t alignment):

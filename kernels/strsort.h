@@ -31,7 +31,7 @@ enum { STRSORT_WORDS, STRSORT_NUMBERS, STRSORT_TEXT32, STRSORT_TEXT64 };
 
 typedef struct {
     int kind;
-    uint64_t flip;  /* ~0 for descending order */
+    uint64_t flip;  /* ~0 for descending order; of signed numbers without the highest bit, or with nothing else */
     uint64_t first; /* STRSORT_NUMBERS: the word of row 0, the others count up */
     const uint64_t *words;
     const int32_t *offsets32;

@@ -79,12 +79,13 @@ cdef class Rows:
         self.count += 1
         return level
 
-    def add_words(self, const uint64_t[::1] words, bint descending=False):
-        """A level of numbers: one uint64 for each row, ordered as unsigned integers."""
+    def add_words(self, const uint64_t[::1] words, bint descending=False, bint is_signed=False):
+        """A level of numbers: one uint64 for each row, ordered as unsigned integers, or as the signed ones of its bits."""
         if words.shape[0] != self.rows:
             raise ValueError(f"{words.shape[0]} words for {self.rows} rows")
         cdef strsort_level *level = self._add(STRSORT_WORDS, descending)
         level.words = &words[0] if self.rows else NULL
+        level.flip ^= <uint64_t>is_signed << 63
         self._kept.append(words)
 
     def add_numbers(self, int64_t first):

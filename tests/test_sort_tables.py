@@ -144,6 +144,15 @@ def test_kernel_parts_and_places_as_counted(alphabet: bytes, descending: bool) -
         assert kernel_rows(ordered, np.int32, descending).places(limits).tolist() == before
 
 
+@pytest.mark.parametrize("descending", [False, True])
+def test_words_may_be_signed(descending: bool) -> None:
+    values = np.array([3, -1, np.iinfo(np.int64).min, 0, -1, np.iinfo(np.int64).max, 3])
+    rows = Rows(len(values))
+    rows.add_words(values.view(np.uint64), descending, True)
+    expected = sorted(range(len(values)), key=lambda i: -int(values[i]) if descending else int(values[i]))
+    assert rows.order().tolist() == expected
+
+
 def test_kernel_levels_and_numbers() -> None:
     rng = np.random.default_rng(3)
     words = rng.integers(0, 3, 400).astype(np.uint64)

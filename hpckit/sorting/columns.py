@@ -82,9 +82,15 @@ def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 def number_words(array: pa.Array, by_bits: bool = False) -> np.ndarray:
     """uint64 words of a column of numbers, times or booleans that order as its values; 0 or any in place of NULL."""
+    words, is_signed = plain_words(array, by_bits)
+    return words ^ SIGN if is_signed else words
+
+
+def plain_words(array: pa.Array, by_bits: bool = False) -> tuple[np.ndarray, bool]:
+    """(words, whether they order as signed numbers): as number_words, but 64-bit integers and times are not copied."""
     kind = array.type
     if pa.types.is_null(kind):
-        return np.zeros(len(array), np.uint64)
+        return np.zeros(len(array), np.uint64), False
     if pa.types.is_boolean(kind):
         array = array.cast(pa.uint8())
     elif pa.types.is_temporal(kind):
@@ -94,8 +100,8 @@ def number_words(array: pa.Array, by_bits: bool = False) -> np.ndarray:
         values = values.astype(np.float64) + 0.0  # −0 becomes 0
         values[np.isnan(values)] = np.nan
     elif values.dtype == np.int64:
-        return values.view(np.uint64) ^ SIGN
-    return words_of.encode(values)
+        return values.view(np.uint64), True
+    return words_of.encode(values), False
 
 
 def values_of(array: pa.Array) -> np.ndarray:
@@ -201,10 +207,10 @@ class Ordering:
             if is_text(array.type):
                 rows.add_strings(*parts_of(array), key.descending)
             else:
-                values = number_words(array, key.by_bits)
+                values, is_signed = plain_words(array, key.by_bits)
                 if array.null_count:  # where NULLs tie, what lies under them must tie as well
                     values = np.where(nulls_of(array), np.uint64(0), values)
-                rows.add_words(values, key.descending)
+                rows.add_words(values, key.descending, is_signed)
 
 
 def value_type(kind: pa.DataType) -> pa.DataType:

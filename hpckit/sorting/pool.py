@@ -106,6 +106,16 @@ class Pool:
 _pools: list[Pool] = []
 
 
+def release_idle() -> None:
+    """Give idle buffers, and what allocators keep of freed memory, back to the system now. Local."""
+    import pyarrow as pa  # arrays are sorted without it
+
+    for pool in _pools:
+        pool.clear()
+    pa.default_memory_pool().release_unused()
+    partition.release_freed()
+
+
 def room(context: Context, rows: int, dtype: np.dtype, shape: tuple[int, ...] = ()) -> np.ndarray:
     """An uninitialised array of `rows` rows that begins at a cache line, from this process's pool if it is large.
     Local."""

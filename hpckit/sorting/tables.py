@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from hpckit.sorting.bounds import find_bounds, with_origin
 from hpckit.sorting.columns import Key, Ordering, as_keys
-from hpckit.sorting.pool import room_bytes
+from hpckit.sorting.pool import release_idle, room_bytes
 from hpckit.sorting.strings import VIEWS, is_text, one_text_array
 from hpckit.spmd.texts import has_offsets, take_text
 
@@ -33,27 +33,34 @@ def sort_here(table: pa.Table, keys: Keys) -> pa.Table:
     return take(table, Ordering.of(table, wanted).order(table))
 
 
-def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys) -> pa.Table:
-    """The rows of all ranks by `keys`: rank r gets the r-th part, about as many rows as any other. Collective.
+def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys, without: Sequence[str] = ()) -> pa.Table:
+    """The rows of all ranks by `keys`, `without` these columns: rank r gets the r-th part, about as many rows as any
+    other. Collective.
 
     Stable: ties keep the order of (rank, row). Within 5 % of equal parts whatever the keys and wherever the rows were
     (one row at least). All ranks pass tables of one schema; QueryError on all ranks for a column that is not there or
-    has no order.
+    has no order. A caller that lets go of `table` saves its memory.
     """
     with ctx.agreed("sorting rows"):
         wanted = as_keys(keys, table.schema)
         ordering = Ordering.of(table, wanted)
+        release_idle()
         table = table.combine_chunks()  # once, for the keys and for the exchange
+        release_idle()
     if ctx.size > 1:
         ordering = ordering.agree(ctx)
         with ctx.phase("partition"):
             parts = destinations(ctx, table, ordering)
         with ctx.phase("exchange"):
             table = ctx.exchange(table, parts)
+            del parts
+            release_idle()
     with ctx.phase("sort"), ctx.agreed("sorting rows"):
         room = partial(room_bytes, ctx)
         table = table.combine_chunks()  # again once
-        return take(table, ordering.order(table, room), room)
+        order = ordering.order(table, room)
+        release_idle()  # the scratch makes room for the result
+        return take(table.drop_columns(list(without)), order, room)
 
 
 def destinations(ctx: Context, table: pa.Table, ordering: Ordering) -> np.ndarray:

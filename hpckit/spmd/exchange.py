@@ -17,8 +17,10 @@ from hpckit.spmd.route import scatter
 if TYPE_CHECKING:
     from hpckit.spmd.context import Context
 
-ROUND_BYTES = 64 << 20  # what a rank sends in one round, about
+ROUND_BYTES = 16 << 20  # what a rank sends in one round, about, if no message becomes shorter than
+MESSAGE_BYTES = 64 << 10
 RECEIVE_BYTES = 512 << 20  # what a rank receives in one round, about
+ROW_MAX = 1 << 32
 STREAM_TAG = 71
 
 
@@ -40,11 +42,13 @@ def exchange(
         table = wire.plain(table, keep_coded).replace_schema_metadata(None)
         schema, row_bytes = table.schema, wire.row_bytes(table)
         order, counts = scatter(destinations, context.size)
+        if table.num_rows <= ROW_MAX:
+            order = order.astype(np.uint32)  # it stays until the last round: half the memory
         if context.size > 1:
             table = wire.wide(table)
     if context.size == 1:
         return table
-    rounds = _plan(context, counts, row_bytes, round_bytes or ROUND_BYTES, schema)
+    rounds = _plan(context, counts, row_bytes, round_bytes or max(ROUND_BYTES, MESSAGE_BYTES * context.size), schema)
     starts = np.cumsum(counts) - counts
     arrived: list[list[pa.RecordBatch]] = [[] for _ in range(context.size)]
     for k in range(rounds):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -98,8 +99,16 @@ class TopK:
         return np.where(is_null, key.nulls_first, better)
 
 
-def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | None = None, offset: int = 0) -> pa.Table:
-    """The rows of all ranks in global order by `keys`, then OFFSET and LIMIT: rank r gets the r-th range. Collective.
+def sort_distributed(
+    ctx: Context,
+    table: pa.Table,
+    keys: Keys,
+    limit: int | None = None,
+    offset: int = 0,
+    without: Sequence[str] = (),
+) -> pa.Table:
+    """The rows of all ranks in global order by `keys`, `without` these columns, then OFFSET and LIMIT: rank r gets the
+    r-th range. Collective.
 
     The last keys must make the order total, so that it does not depend on which rank held a row. Every rank first
     cuts its rows to offset + limit. Up to 65,536 rows in total are sorted on root (the other ranks get none); more go
@@ -107,15 +116,19 @@ def sort_distributed(ctx: Context, table: pa.Table, keys: Keys, limit: int | Non
     """
     with ctx.agreed("sorting rows"):
         ordered = as_keys(keys, table.schema)
-        mine = table if limit is None else top_k(table, ordered, min(limit + offset, table.num_rows))
+        if limit is not None:
+            table = top_k(table, ordered, min(limit + offset, table.num_rows))
     fail_point("order")
-    total_rows = ctx.allreduce(mine.num_rows, "sum")
+    total_rows = ctx.allreduce(table.num_rows, "sum")
     if total_rows <= ROOT_ROWS_MAX or ctx.size == 1:
-        gathered = ctx.gather_table(mine, root=0)
+        gathered = ctx.gather_table(table, root=0)
         with ctx.agreed("sorting rows"):
-            result = sort_table(gathered, ordered) if gathered is not None else mine.slice(0, 0)
+            result = sort_table(gathered, ordered) if gathered is not None else table.slice(0, 0)
+            result = result.drop_columns(list(without))
     else:
-        result = sort_everywhere(ctx, mine, ordered)
+        held = [table]  # by nobody else, so that its memory is free once the rows have left
+        del table
+        result = sort_everywhere(ctx, held.pop(), ordered, without)
     if limit is None and offset == 0:
         return result
     before = ctx.exscan_sum(result.num_rows)

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.sorting.columns import Key
+from hpckit.sorting.pool import release_idle
 from hpckit.tables.columns import Batch
 from hpckit.tables.order import sort_distributed
 from hpckit.tables.pipeline import POSITION, SortSink, Stage, compile_stages, segment
@@ -31,15 +32,18 @@ def finish_sort(
     try:
         if not sink.sorter.fits(ctx):
             return _streamed(ctx, sink, rest, plan, scratch, memory_bytes)
-        table = sink.sorter.table(keep=ctx.surviving)
+        held = [sink.sorter.table(keep=ctx.surviving)]
     finally:
         if not ctx.surviving:  # else it may have to be done again
             sink.sorter.close()
     limit = rest[0] if rest and isinstance(rest[0], Limit) else Limit(None)
     with ctx.phase("order"):
-        table = sort_distributed(ctx, table, [*sink.keys, Key(POSITION)], limit.count, limit.offset)
-    rows = Rows(table.drop_columns(hidden), [], [])
-    return spooled(ctx, run_rest(ctx, rows, rest[1:] if limit in rest else rest), plan, scratch, memory_bytes)
+        keys = [*sink.keys, Key(POSITION)]
+        rows = Rows(sort_distributed(ctx, held.pop(), keys, limit.count, limit.offset, hidden), [], [])
+    release_idle()
+    result = spooled(ctx, run_rest(ctx, rows, rest[1:] if limit in rest else rest), plan, scratch, memory_bytes)
+    release_idle()
+    return result
 
 
 def spooled(ctx: Context, rows: Rows, plan: Plan, scratch: Path | None, memory_bytes: int) -> Spool:
