@@ -147,7 +147,7 @@ def test_kernel_parts_and_places_as_counted(alphabet: bytes, descending: bool) -
 @pytest.mark.parametrize("descending", [False, True])
 def test_words_may_be_signed(descending: bool) -> None:
     values = np.array([3, -1, np.iinfo(np.int64).min, 0, -1, np.iinfo(np.int64).max, 3])
-    rows = Rows(len(values))
+    rows = strsort.Rows(len(values))
     rows.add_words(values.view(np.uint64), descending, True)
     expected = sorted(range(len(values)), key=lambda i: -int(values[i]) if descending else int(values[i]))
     assert rows.order().tolist() == expected
