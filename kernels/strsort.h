@@ -14,7 +14,11 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
+#define STRSORT_FORGET_MIN (1 << 20) /* rows from which the memory of a sort is worth a call */
 #define STRSORT_STEP 7        /* bytes of a string in a word */
 #define STRSORT_MORE 8        /* the low byte of a word whose string goes on */
 #define STRSORT_SMALL 32      /* ties up to here are sorted by insertion */
@@ -425,6 +429,17 @@ static int strsort_range(const strsort_level *levels, int32_t count, strsort_ite
 }
 
 /* order[i] becomes the row at place i. `items` and `spare` have room for n. Returns 0, or -1 without memory. */
+/* The content of these bytes of anonymous memory is needed no more: the system may have its whole pages. */
+static void strsort_forget(void *begin, size_t size) {
+#if defined(__linux__)
+    const uintptr_t page = 4096, from = ((uintptr_t)begin + page - 1) & ~(page - 1), to = ((uintptr_t)begin + size) & ~(page - 1);
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+#else
+    (void)begin;
+    (void)size;
+#endif
+}
+
 static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, strsort_item *items, strsort_item *spare,
                          int64_t *order) {
     strsort_stack stack = {NULL, 0, 0};
@@ -435,8 +450,9 @@ static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, 
         strsort_task task = stack.tasks[--stack.count];
         status = strsort_range(levels, count, items, spare, task, &stack);
     }
-    for (int64_t i = 0; i < n; i++) order[i] = items[i].row;
     free(stack.tasks);
+    if (n > STRSORT_FORGET_MIN) strsort_forget(spare, (size_t)n * sizeof(strsort_item)); /* room for `order` */
+    for (int64_t i = 0; i < n; i++) order[i] = items[i].row;
     return status;
 }
 

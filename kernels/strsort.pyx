@@ -80,7 +80,7 @@ cdef class Rows:
         return level
 
     def add_words(self, const uint64_t[::1] words, bint descending=False, bint is_signed=False):
-        """A level of numbers: one uint64 for each row, ordered as unsigned integers, or as the signed ones of its bits."""
+        """A level of numbers: one uint64 for each row, ordered as unsigned integers or as signed ones."""
         if words.shape[0] != self.rows:
             raise ValueError(f"{words.shape[0]} words for {self.rows} rows")
         cdef strsort_level *level = self._add(STRSORT_WORDS, descending)
@@ -178,10 +178,10 @@ cdef class Rows:
                 raise ValueError(f"level {k} of two tables differs in kind or direction")
 
 
-def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int64_t[::1] rows, make=None):
+def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int64_t[::1] rows):
     """(offsets, data) of these rows in this order; the offsets have the type of the given ones, from 0.
 
-    `make` gives the uint8 array of so many bytes for the data. OverflowError when the offsets cannot hold the bytes.
+    OverflowError when they cannot hold the bytes.
     """
     cdef int64_t n = rows.shape[0], i, total = 0, begin, size
     out_offsets = np.empty(n + 1, np.asarray(offsets).dtype)
@@ -198,7 +198,7 @@ def take_strings(const offset_t[::1] offsets, const uint8_t[::1] data, const int
             overflow = total > 0x7FFFFFFF
     if overflow:
         raise OverflowError(f"{total} bytes of strings do not fit 32-bit offsets")
-    out = np.empty(total, np.uint8) if make is None else make(total)
+    out = np.empty(total, np.uint8)
     cdef uint8_t[::1] out_view = out
     cdef int64_t data_size = data.shape[0]
     if total:

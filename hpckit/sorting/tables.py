@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from hpckit.sorting.bounds import find_bounds, with_origin
 from hpckit.sorting.columns import Key, Ordering, as_keys
 from hpckit.sorting.pool import release_idle, room_bytes
 from hpckit.sorting.strings import VIEWS, is_text, one_text_array
+from hpckit.spmd.exchange import exchange
 from hpckit.spmd.texts import has_offsets, take_text
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ TAKE_ROWS = 1 << 20
 MIX = np.uint64(0x9E3779B97F4A7C15)
 
 Keys = Sequence[Key | tuple[str, bool, bool]]
-Room = Callable[[int], np.ndarray]
 
 
 def sort_here(table: pa.Table, keys: Keys) -> pa.Table:
@@ -50,17 +50,16 @@ def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys, without: Sequence
     if ctx.size > 1:
         ordering = ordering.agree(ctx)
         with ctx.phase("partition"):
-            parts = destinations(ctx, table, ordering)
+            parts = [destinations(ctx, table, ordering)]
         with ctx.phase("exchange"):
-            table = ctx.exchange(table, parts)
-            del parts
+            table = exchange(ctx, table, parts.pop())  # which lets go of them as soon as it can
             release_idle()
     with ctx.phase("sort"), ctx.agreed("sorting rows"):
-        room = partial(room_bytes, ctx)
         table = table.combine_chunks()  # again once
-        order = ordering.order(table, room)
+        order = ordering.order(table, partial(room_bytes, ctx))
+        table = table.drop_columns(list(without))
         release_idle()  # the scratch makes room for the result
-        return take(table.drop_columns(list(without)), order, room)
+        return take(table, order)
 
 
 def destinations(ctx: Context, table: pa.Table, ordering: Ordering) -> np.ndarray:
@@ -95,23 +94,23 @@ def _sampled(first: int, rows: int, step: int) -> np.ndarray:
     return places[(places >= 0) & (places < rows)]
 
 
-def take(table: pa.Table, rows: np.ndarray, room: Room | None = None) -> pa.Table:
-    """These rows of `table`, in chunks of at most 2^20 rows. Local. `room` gives so many bytes (uint8) for strings."""
+def take(table: pa.Table, rows: np.ndarray) -> pa.Table:
+    """These rows of `table`, in chunks of at most 2^20 rows. Local."""
     if table.num_columns == 0 or len(rows) == 0:
         return table.slice(0, len(rows))
     if len(rows) == table.num_rows and rows[0] == 0 and rows[-1] == len(rows) - 1 and _is_identity(rows):
         return table
-    return pa.concat_tables(taken(table, rows, TAKE_ROWS, room))
+    return pa.concat_tables(taken(table, rows, TAKE_ROWS))
 
 
-def taken(table: pa.Table, rows: np.ndarray, chunk_rows: int, room: Room | None = None) -> Iterator[pa.Table]:
+def taken(table: pa.Table, rows: np.ndarray, chunk_rows: int) -> Iterator[pa.Table]:
     """These rows of `table`, `chunk_rows` at a time. Local."""
     columns = [one_chunk(column) for column in table.columns]
     for start in range(0, len(rows), chunk_rows):
         some = rows[start : start + chunk_rows]
         indices = pa.array(some)
         pieces = [
-            take_column(column, some, indices, field, room) for column, field in zip(columns, table.schema, strict=True)
+            take_column(column, some, indices, field) for column, field in zip(columns, table.schema, strict=True)
         ]
         yield pa.Table.from_arrays(pieces, schema=table.schema)
 
@@ -126,11 +125,11 @@ def one_chunk(column: pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
 
 
 def take_column(
-    column: pa.Array | pa.ChunkedArray, rows: np.ndarray, indices: pa.Array, field: pa.Field, room: Room | None = None
+    column: pa.Array | pa.ChunkedArray, rows: np.ndarray, indices: pa.Array, field: pa.Field
 ) -> pa.Array | pa.ChunkedArray:
     """column.take(rows) as the type of `field`; `indices` are the same rows for Arrow."""
     kind = column.type
-    piece = take_text(column, rows, room) if has_offsets(kind) else column.take(indices)
+    piece = take_text(column, rows) if has_offsets(kind) else column.take(indices)
     return piece if piece.type == field.type else piece.cast(field.type)
 
 

@@ -42,6 +42,7 @@ def exchange(
         table = wire.plain(table, keep_coded).replace_schema_metadata(None)
         schema, row_bytes = table.schema, wire.row_bytes(table)
         order, counts = scatter(destinations, context.size)
+        del destinations
         if table.num_rows <= ROW_MAX:
             order = order.astype(np.uint32)  # it stays until the last round: half the memory
         if context.size > 1:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pyarrow as pa
 
@@ -34,9 +32,8 @@ def parts_of(array: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return places, NOTHING if data is None or data.size == 0 else np.frombuffer(data, np.uint8)
 
 
-def take_text(array: pa.Array, rows: np.ndarray, room: Callable[[int], np.ndarray] | None = None) -> pa.Array:
-    """array.take(rows) for strings and binaries (without views), the strings fetched ahead, into bytes that `room`
-    gives.
+def take_text(array: pa.Array, rows: np.ndarray) -> pa.Array:
+    """array.take(rows) for strings and binaries (without views), the strings fetched ahead.
 
     OverflowError if the bytes do not fit the array's offsets.
     """
@@ -46,5 +43,5 @@ def take_text(array: pa.Array, rows: np.ndarray, room: Callable[[int], np.ndarra
         valid = array.is_valid().to_numpy(zero_copy_only=False)[rows]
         nulls = len(valid) - int(np.count_nonzero(valid))
         bitmap = pa.py_buffer(np.packbits(valid, bitorder="little")) if nulls else None
-    offsets, data = strsort.take_strings(*parts_of(array), np.ascontiguousarray(rows, np.int64), room)
+    offsets, data = strsort.take_strings(*parts_of(array), np.ascontiguousarray(rows, np.int64))
     return pa.Array.from_buffers(array.type, len(rows), [bitmap, pa.py_buffer(offsets), pa.py_buffer(data)], nulls)
