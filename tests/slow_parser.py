@@ -98,6 +98,13 @@ def bgl(line: str) -> dict:
     }
 
 
+def _whole(text: str | None) -> int | None:
+    """As _int, where - is no number and Python's own 1_000 neither."""
+    if text is not None and not re.fullmatch(r"[+-]?[0-9]+", text):
+        raise ValueError(text)
+    return _int(text)
+
+
 def _tagged(rest: str) -> tuple[str | None, int | None, str | None]:
     """component, pid, message of what follows the host: the component ends at the first '[' or ': '."""
     blanks = rest.lstrip(" ")
@@ -107,10 +114,10 @@ def _tagged(rest: str) -> tuple[str | None, int | None, str | None]:
     if match:
         inside = re.match(r"([^\]]*)\]: (.*)", blanks[match.end() :], re.DOTALL)
         if inside:
-            return match[1], int(inside[1]), inside[2]
+            return match[1], _whole(inside[1]), inside[2]
     bare = re.fullmatch(r"([^\[:]*)(?:\[([^\]]*)\])?:", blanks, re.DOTALL)
     if bare:
-        return bare[1], _int(bare[2]), None
+        return bare[1], _whole(bare[2]), None
     return None, None, rest
 
 
@@ -118,7 +125,7 @@ def syslog(line: str) -> dict:
     pri, time, host, rest = re.fullmatch(r"(?:<([^>]*)>)?(.{14}[^ ]*) ([^ ]*) (.*)", line, re.DOTALL).groups()
     component, pid, message = _tagged(rest)
     return {
-        "pri": _int(pri),
+        "pri": _whole(pri),
         "time": _hand_time(time),
         "host": host,
         "component": component,

@@ -81,6 +81,11 @@ def test_hdfs(moment, pid, level, component, message):
     agree("hdfs", f"{moment:%y%m%d %H%M%S} {pid} {level} {component}: {message}")
 
 
+def test_what_is_no_number_of_a_process():
+    for rest in ("[-]:", "x[-]: y", "x[1_0]:", "x[1_0]: y", "[]:", "[+5]: y", "[12]:"):
+        agree("syslog", f"Jan  1 00:00:00 host {rest}")
+
+
 def test_the_twin_reads_every_example():
     seen = 0
     for name in slow_parser.FORMATS:
