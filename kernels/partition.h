@@ -87,6 +87,7 @@ static int partition_is_wide(void) {
 }
 #define PARTITION_CHOOSE(name, ...) (partition_is_wide() ? name##_wide(__VA_ARGS__) : name##_base(__VA_ARGS__))
 #else
+static int partition_is_wide(void) { return 0; }
 #define PARTITION_CHOOSE(name, ...) name##_base(__VA_ARGS__)
 #endif
 

@@ -9,6 +9,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t, uintptr
 import numpy as np
 
 cdef extern from "partition.h" nogil:
+    int partition_is_wide()
     void partition_release_freed()
     ctypedef struct classifier:
         uint64_t above, skip, low
@@ -171,6 +172,11 @@ def scatter_rows(const uint8_t[:, ::1] rows, const uint16_t[::1] ids, int64_t[::
     if n and rows.shape[1]:
         with nogil:
             scatter_bytes(&rows[0, 0], n, rows.shape[1], &ids[0], &places[0], &out[0, 0])
+
+
+def is_wide():
+    """Whether this processor has AVX-512: its kernels are used here, and NumPy sorts words of 64 bits with it."""
+    return bool(partition_is_wide())
 
 
 def release_freed():

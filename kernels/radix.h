@@ -168,15 +168,4 @@ static void radix_words(uint64_t *a, uint64_t *b, int64_t n, uint64_t flip) {
         if (j - i > 1) radix_words(a + i, b + i, j - i, flip);
     }
 }
-
-/* Whether the instructions are there with which NumPy sorts faster than radix_words. */
-static int radix_has_avx512(void) {
-#if defined(__x86_64__)
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
-#else
-    return 0;
-#endif
-}
 #endif

@@ -12,7 +12,6 @@ cdef extern from "radix.h" nogil:
         uint64_t key, value
     void radix_pairs(pair *a, pair *b, int64_t n)
     void radix_words(uint64_t *a, uint64_t *b, int64_t n, uint64_t flip)
-    int radix_has_avx512()
 
 ctypedef fused item_t:
     uint8_t
@@ -132,11 +131,6 @@ def sort_pairs(uint64_t[:, ::1] pairs, uint64_t[:, ::1] scratch):
     if n:
         with nogil:
             radix_pairs(<pair *>&pairs[0, 0], <pair *>&scratch[0, 0], n)
-
-
-def has_avx512():
-    """Whether this processor has the instructions with which NumPy sorts words faster than `sort_words` does."""
-    return bool(radix_has_avx512())
 
 
 def sort_words(uint64_t[::1] words, uint64_t[::1] scratch, bint is_signed):

@@ -35,7 +35,7 @@ enum { STRSORT_WORDS, STRSORT_NUMBERS, STRSORT_TEXT32, STRSORT_TEXT64 };
 
 typedef struct {
     int kind;
-    uint64_t flip;  /* ~0 for descending order; of signed numbers without the highest bit, or with nothing else */
+    uint64_t flip;  /* these bits of a word change: all for descending order, and the highest once (more) for signed numbers */
     uint64_t first; /* STRSORT_NUMBERS: the word of row 0, the others count up */
     const uint64_t *words;
     const int32_t *offsets32;
@@ -428,7 +428,6 @@ static int strsort_range(const strsort_level *levels, int32_t count, strsort_ite
     return 0;
 }
 
-/* order[i] becomes the row at place i. `items` and `spare` have room for n. Returns 0, or -1 without memory. */
 /* The content of these bytes of anonymous memory is needed no more: the system may have its whole pages. */
 static void strsort_forget(void *begin, size_t size) {
 #if defined(__linux__)
@@ -440,6 +439,7 @@ static void strsort_forget(void *begin, size_t size) {
 #endif
 }
 
+/* order[i] becomes the row at place i. `items` and `spare` have room for n. Returns 0, or -1 without memory. */
 static int strsort_order(const strsort_level *levels, int32_t count, int64_t n, strsort_item *items, strsort_item *spare,
                          int64_t *order) {
     strsort_stack stack = {NULL, 0, 0};

@@ -64,7 +64,7 @@ def sort(context: Context, local: np.ndarray) -> np.ndarray:
 
 def numpy_is_faster() -> bool:
     """Whether NumPy sorts words of 64 bits faster than radix.sort_words on this processor. Local."""
-    return radix.has_avx512()
+    return partition.is_wide()
 
 
 def trimmed(buffer: np.ndarray, rows: int) -> np.ndarray:

@@ -135,6 +135,18 @@ DAMAGES: dict[str, Callable[[dict[str, bytes], str, random.Random], None]] = {
 }
 
 
+def damaged(original: dict[str, bytes], chance: random.Random, counts: Counter[str]) -> dict[str, bytes]:
+    """The files of a folder after one or more damages, which are counted."""
+    folder = dict(original)
+    for _ in range(chance.choice([1, 1, 1, 2, 4])):
+        name = chance.choice(sorted(folder))
+        if folder[name]:
+            kind = chance.choice(sorted(DAMAGES))
+            DAMAGES[kind](folder, name, chance)
+            counts[kind] += 1
+    return folder
+
+
 def best(known: dict[str, Known], intact: set[str]) -> frozenset[int]:
     """The most units that untouched files can give, by trying everything. Whole phases only, the newest first."""
     kinds = {kind: [n for n in known if known[n][0].kind == kind] for kind in names.KINDS}
@@ -169,13 +181,7 @@ def trial(seed: int, number: int, counts: Counter[str]) -> None:
     chance = random.Random(f"{seed} {number}")
     which = chance.randrange(HISTORIES)
     original, known = history(which), truth(which)
-    folder = dict(original)
-    for _ in range(chance.choice([1, 1, 1, 2, 4])):
-        name = chance.choice(sorted(folder))
-        if folder[name]:
-            kind = chance.choice(sorted(DAMAGES))
-            DAMAGES[kind](folder, name, chance)
-            counts[kind] += 1
+    folder = damaged(original, chance, counts)
     intact = {name for name, data in folder.items() if original.get(name) == data}
     present = {name: facts for name, facts in known.items() if name in folder}
     files = as_files(folder)
@@ -191,8 +197,9 @@ def trial(seed: int, number: int, counts: Counter[str]) -> None:
     counts["an older generation or nothing lost"] += bool(touched) and len(expected) == len(everything)
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def campaign(what: str, trial: Callable[[int, int, Counter[str]], None]) -> None:
+    """`trial`(seed, number, counts) as often as the command line, which `what` describes, says."""
+    options = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=1000)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--only", type=int, metavar="NUMBER", help="this trial alone")
@@ -205,4 +212,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    campaign(__doc__, trial)

@@ -7,7 +7,6 @@ As tests.faults.parts, with an oracle that is as simple as runs are: a restart g
 
 from __future__ import annotations
 
-import argparse
 import os
 import random
 import tempfile
@@ -18,7 +17,7 @@ from pathlib import Path
 from hpckit.checkpoint import content, names
 from hpckit.checkpoint.store import Store
 
-from .parts import DAMAGES
+from .parts import campaign, damaged
 from .ranks import run
 from .saving import IDENTITY, UNITS, check, part_of
 
@@ -79,13 +78,7 @@ def trial(seed: int, number: int, counts: Counter[str]) -> None:
     chance = random.Random(f"{seed} {number}")
     which = chance.randrange(HISTORIES)
     original = history(which)
-    files = dict(original)
-    for _ in range(chance.choice([1, 1, 1, 2, 4])):
-        name = chance.choice(sorted(files))
-        if files[name]:
-            kind = chance.choice(sorted(DAMAGES))
-            DAMAGES[kind](files, name, chance)
-            counts[kind] += 1
+    files = damaged(original, chance, counts)
     intact = [units for name, units in truth(which).items() if files.get(name) == original[name]]
     with scratch() as folder:
         write(Path(folder), files)
@@ -96,18 +89,5 @@ def trial(seed: int, number: int, counts: Counter[str]) -> None:
     counts["less found than was saved"] += len(intact) < len(truth(which))
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--count", type=int, default=1000)
-    options.add_argument("--seed", type=int, default=1)
-    options.add_argument("--only", type=int, metavar="NUMBER", help="this trial alone")
-    given = options.parse_args()
-    counts: Counter[str] = Counter()
-    for number in range(given.count) if given.only is None else [given.only]:
-        trial(given.seed, number, counts)
-    print(f"runs, seed {given.seed}: " + ", ".join(f"{name} {count:,}" for name, count in sorted(counts.items())))
-    print("none was believed")
-
-
 if __name__ == "__main__":
-    main()
+    campaign(__doc__, trial)
