@@ -44,9 +44,9 @@ def sort_everywhere(ctx: Context, table: pa.Table, keys: Keys, without: Sequence
     with ctx.agreed("sorting rows"):
         wanted = as_keys(keys, table.schema)
         ordering = Ordering.of(table, wanted)
-        release_idle()
+        release_idle()  # of what was read
         table = table.combine_chunks()  # once, for the keys and for the exchange
-        release_idle()
+        release_idle()  # of the pieces
     if ctx.size > 1:
         ordering = ordering.agree(ctx)
         with ctx.phase("partition"):

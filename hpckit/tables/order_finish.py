@@ -10,7 +10,6 @@ import numpy as np
 import pyarrow as pa
 
 from hpckit.sorting.columns import Key
-from hpckit.sorting.pool import release_idle
 from hpckit.tables.columns import Batch
 from hpckit.tables.order import sort_distributed
 from hpckit.tables.pipeline import POSITION, SortSink, Stage, compile_stages, segment
@@ -40,10 +39,7 @@ def finish_sort(
     with ctx.phase("order"):
         keys = [*sink.keys, Key(POSITION)]
         rows = Rows(sort_distributed(ctx, held.pop(), keys, limit.count, limit.offset, hidden), [], [])
-    release_idle()
-    result = spooled(ctx, run_rest(ctx, rows, rest[1:] if limit in rest else rest), plan, scratch, memory_bytes)
-    release_idle()
-    return result
+    return spooled(ctx, run_rest(ctx, rows, rest[1:] if limit in rest else rest), plan, scratch, memory_bytes)
 
 
 def spooled(ctx: Context, rows: Rows, plan: Plan, scratch: Path | None, memory_bytes: int) -> Spool:
