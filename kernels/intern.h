@@ -69,17 +69,20 @@ static inline uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n) {
     return hpckit_hash_and_or(p, n, &ignored);
 }
 
-/* 16 bytes, equal or not: two words and no branch between them. */
-static inline int hpckit_same16(const uint8_t *a, const uint8_t *b) {
-    return !((hpckit_load8(a) ^ hpckit_load8(b)) | (hpckit_load8(a + 8) ^ hpckit_load8(b + 8)));
+/* Where two times 16 bytes differ: 0 if nowhere. */
+static inline uint64_t hpckit_differ16(const uint8_t *a, const uint8_t *b) {
+    return (hpckit_load8(a) ^ hpckit_load8(b)) | (hpckit_load8(a + 8) ^ hpckit_load8(b + 8));
 }
 
+/* Lengths are hard to foresee: up to 64 bytes are compared by few branches, some of them twice. */
 static inline int hpckit_same_bytes(const uint8_t *a, const uint8_t *b, int64_t n) {
     if (n >= 16) {
-        int64_t i = 0;
-        for (; i + 16 <= n; i += 16)
-            if (!hpckit_same16(a + i, b + i)) return 0;
-        return hpckit_same16(a + n - 16, b + n - 16); /* again what overlaps */
+        int64_t last = n - 16, i = 0;
+        if (n <= 32) return !(hpckit_differ16(a, b) | hpckit_differ16(a + last, b + last));
+        for (; i + 32 < n; i += 32)
+            if (hpckit_differ16(a + i, b + i) | hpckit_differ16(a + i + 16, b + i + 16)) return 0;
+        if (i > last) i = last;
+        return !(hpckit_differ16(a + i, b + i) | hpckit_differ16(a + last, b + last));
     }
     if (n >= 8) return hpckit_load8(a) == hpckit_load8(b) && hpckit_load8(a + n - 8) == hpckit_load8(b + n - 8);
     if (n >= 4) return hpckit_load4(a) == hpckit_load4(b) && hpckit_load4(a + n - 4) == hpckit_load4(b + n - 4);
@@ -147,6 +150,14 @@ static int intern_reserve(intern_table *t, int64_t bytes) {
     /* at most half full: a probe for a new key ends after about 1.5 slots */
     if ((uint64_t)(t->count + 1) * 2 > t->mask + 1) return intern_rehash(t, (t->mask + 1) * 2);
     return 0;
+}
+
+/* The entry that a probe for bytes of this hash comes to first, nearly always theirs; -1: they are not in the dictionary. */
+static inline int32_t intern_guess(const intern_table *t, uint64_t hash) {
+    uint32_t tag = (uint32_t)(hash >> 32);
+    uint64_t at = hash & t->mask;
+    while (t->slots[at].code >= 0 && t->slots[at].tag != tag) at = (at + 1) & t->mask;
+    return t->slots[at].code;
 }
 
 /* The slot of these bytes, or the empty slot where they belong. */

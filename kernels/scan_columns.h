@@ -286,8 +286,7 @@ static int find_codes(scan_state *s, scan_column *c, int32_t n) {
     int32_t *codes = (int32_t *)c->values + s->rows, guess[SCAN_CHUNK];
     for (int32_t k = 0; k < n; k++) {
         const scan_pending *x = &c->pending[k];
-        const intern_slot *slot = &t->slots[x->hash & t->mask];
-        guess[k] = x->bytes && slot->tag == (uint32_t)(x->hash >> 32) ? slot->code : -1;
+        guess[k] = x->bytes ? intern_guess(t, x->hash) : -1;
         if (guess[k] >= 0) __builtin_prefetch(&t->offsets[guess[k]]);
     }
     for (int32_t k = 0; k < n; k++)

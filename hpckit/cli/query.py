@@ -141,9 +141,13 @@ def main(argv: list[str]) -> int:
         raise UsageError("give the SQL either as an argument or with -f FILE", "hpckit query")
     from hpckit.cli.startup import start_quickly
     from hpckit.spmd import world
+    from hpckit.spmd.launch import launcher_rank
 
     start_quickly()
+    if launcher_rank() == 0:  # before MPI starts: there root would wait for the slowest rank, here nobody waits for it
+        from hpckit.cli.postponed import import_parser
 
+        import_parser()
     ctx = world()
     start_s = time.monotonic()
     options = run_options(args)
@@ -151,10 +155,6 @@ def main(argv: list[str]) -> int:
     from hpckit.spmd.losses import in_spite_of_losses
 
     text = args.sql if args.sql is not None else in_spite_of_losses(ctx, lambda: ctx.on_root(_read_script, args.file))
-    if ctx.is_root:
-        from hpckit.cli.postponed import import_parser
-
-        import_parser()
     from hpckit.sql.run import prepare, run_script
 
     def plan() -> tuple[Prepared, list[str | None]]:
