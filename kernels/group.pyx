@@ -90,17 +90,29 @@ cdef class GroupTable:
             raise OverflowError("more than 2^31 - 2 groups on one rank; use more ranks")
         return result
 
-    def keys(self, int64_t start=0):
-        """The keys of groups start, start + 1, …: a list of n_keys int64 arrays (copies)."""
-        cdef int64_t i, n = self.table.count - start
+    def keys(self, ids=None):
+        """The keys of all groups by their ids, or of the groups `ids` (int64): a list of n_keys int64 arrays (copies).
+
+        Raises IndexError if there is no such group.
+        """
+        cdef int64_t i, n = self.table.count, count = self.table.count
         cdef int32_t j, k = self.table.k
+        cdef const int64_t[::1] chosen
         cdef int64_t[::1] out
+        cdef bint some = ids is not None
+        if some:
+            chosen = ids
+            n = chosen.shape[0]
+            for i in range(n):
+                if not 0 <= chosen[i] < count:
+                    raise IndexError(f"group {chosen[i]}, expected 0 <= group < {count}")
         result = []
         for j in range(k):
-            column = np.empty(max(n, 0), np.int64)
+            column = np.empty(n, np.int64)
             out = column
-            for i in range(n):
-                out[i] = self.table.keys[(start + i) * k + j]
+            with nogil:
+                for i in range(n):
+                    out[i] = self.table.keys[(chosen[i] if some else i) * k + j]
             result.append(column)
         return result
 

@@ -97,11 +97,11 @@ class KeyTable:
         self._table.ids([*old, np.zeros(len(old[0]), np.int64)])
         self._escaping = True
 
-    def _words(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Per key column: (words, flags of NULL)."""
+    def _words(self, ids: np.ndarray | None = None) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Per key column: (words, flags of NULL) of all groups, or of these."""
         if self._table is None:
             return []
-        words = self._table.keys()
+        words = self._table.keys(None if ids is None else np.ascontiguousarray(ids, np.int64))
         escapes = words.pop() if self._escaping else None
         result = []
         for j, column in enumerate(words):
@@ -119,9 +119,7 @@ class KeyTable:
     def columns(self, order: np.ndarray | None = None, coded: bool = False) -> list[pa.Array]:
         """The key columns, one row a group, by group id or in the given order of ids; `coded`: strings as codes."""
         result = []
-        for kind, strings, (words, missing) in zip(self.types, self._strings, self._words(), strict=False):
-            if order is not None:
-                words, missing = words[order], missing[order]
+        for kind, strings, (words, missing) in zip(self.types, self._strings, self._words(order), strict=False):
             if strings is not None:
                 codes = words.astype(np.int32)
                 result.append(strings.column(codes) if coded else strings.take(codes))

@@ -228,7 +228,6 @@ def _write(
     ctx: Context, titles: list[str], outcome: Outcome, paths: list[str | None], overwrite: bool, resumable: bool
 ) -> None:
     from hpckit.sinks import write
-    from hpckit.sinks.terminal import show
     from hpckit.spmd.launch import on_terminal
 
     several = len(paths) > 1
@@ -241,6 +240,8 @@ def _write(
             if result.kind == "explain":
                 ctx.on_root(_print_lines, result.spool)
             else:
+                from hpckit.sinks.terminal import show
+
                 show(ctx, result.spool, sys.stdout, SHOWN_ROWS)
             if several and ctx.is_root:
                 print(flush=True)

@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo
 
 from hpckit.errors import FormatError
 from hpckit.frozen import frozen
@@ -172,8 +171,12 @@ UTC_CLOCK = Clock()
 @lru_cache(maxsize=64)
 def zone_of(name: str) -> tzinfo:
     """The zone `name` (IANA); raises FormatError for an unknown one."""
+    if name in ("", "UTC"):
+        return timezone.utc
+    from zoneinfo import ZoneInfo
+
     try:
-        return timezone.utc if name in ("", "UTC") else ZoneInfo(name)
+        return ZoneInfo(name)
     except Exception as error:
         raise FormatError(f"time zone '{name}' is unknown here; give an IANA name such as Europe/Berlin") from error
 

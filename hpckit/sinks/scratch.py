@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import mmap
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,6 +24,8 @@ class ScratchFile:
 
     def __init__(self, folder: Path | str, purpose: str) -> None:
         """Local. Raises OutputError when `folder` cannot hold a file; `purpose` goes into error texts."""
+        import tempfile  # with what it imports 5 ms of a start: few commands spill
+
         self.folder = str(folder)
         self.purpose = purpose
         self.size_bytes = 0

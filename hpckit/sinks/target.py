@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
 
 from hpckit.checkpoint.files import sync_path
@@ -206,6 +205,8 @@ def _allocated_bytes(path: str) -> int:
 def remove(path: str) -> None:
     """Remove a file or folder, present or not."""
     if os.path.isdir(path):
+        import shutil
+
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(FileNotFoundError):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import mmap
 import os
 import zlib
@@ -19,7 +16,6 @@ from hpckit.sources.files import InputFile
 
 BLOCK_BYTES = 1 << 20  # small enough to stay in the caches of two ranks that share one, 4 MiB cost 5-10 % more
 PIECE_BYTES = 128 << 10
-DAMAGED = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
 
 
 class BlockReader:
@@ -37,7 +33,7 @@ class BlockReader:
         self.bytes_read = 0
         self._file: BinaryIO | None = None
         self._size = 0
-        self._compressed = False
+        self._compression = ""
 
     def open(self, file: InputFile, begin: int) -> None:
         """Start at byte `begin` (0 for a compressed file); reads up to the size the file had when the job began."""
@@ -48,9 +44,9 @@ class BlockReader:
         except OSError as error:
             raise InputError(f"{file.path}: cannot be read: {error.strerror}") from None
         self._path, self._size = file.path, file.size
-        self._compressed = bool(file.compression)
+        self._compression = file.compression
         self.base, self.limit, self.final, self.damage = begin, 0, False, ""
-        if not self._compressed:
+        if not self._compression:
             self._read: Callable[[memoryview], int] = self._read_range
         else:
             self._read = self._read_stream
@@ -104,7 +100,7 @@ class BlockReader:
         while got < len(target):
             try:
                 n = self._read_piece(target[got : got + PIECE_BYTES])
-            except (*DAMAGED, OSError) as error:
+            except _damage_errors(self._compression) as error:
                 self.damage = f"compressed data is damaged or ends early: {error}"
                 n = 0
             if not n:
@@ -122,12 +118,26 @@ def _buffer(size: int) -> np.ndarray:
     return np.frombuffer(memory, np.uint8)
 
 
+def _damage_errors(compression: str) -> tuple[type[Exception], ...]:
+    if compression == "xz":
+        import lzma
+
+        return EOFError, OSError, lzma.LZMAError
+    return EOFError, OSError, zlib.error
+
+
 def _decompressor(raw: BinaryIO, file: InputFile) -> BinaryIO:
     if file.compression == "gzip":
+        import gzip
+
         return gzip.GzipFile(fileobj=raw, mode="rb")  # type: ignore[return-value]
     if file.compression == "bz2":
+        import bz2
+
         return bz2.BZ2File(raw)  # type: ignore[return-value]
     if file.compression == "xz":
+        import lzma
+
         return lzma.LZMAFile(raw)  # type: ignore[return-value]
     if file.compression == "zstd":
         return _zstd(raw)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zoneinfo
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +22,8 @@ def zone_table(name: str) -> tuple[np.ndarray, np.ndarray] | None:
     """
     if name.upper() in ("", "UTC", "Z", "GMT", "ETC/UTC"):
         return None
+    import zoneinfo  # most logs need none
+
     try:
         zone = zoneinfo.ZoneInfo(name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -37,7 +38,7 @@ def zone_table(name: str) -> tuple[np.ndarray, np.ndarray] | None:
     return np.array(starts, np.int64), np.array(offsets, np.int64)
 
 
-def _transitions(zone: zoneinfo.ZoneInfo) -> list[tuple[datetime, int]]:
+def _transitions(zone: tzinfo) -> list[tuple[datetime, int]]:
     found = []
     step = timedelta(days=14)
     at = datetime(FIRST_YEAR, 1, 1, tzinfo=timezone.utc)
@@ -55,7 +56,7 @@ def _transitions(zone: zoneinfo.ZoneInfo) -> list[tuple[datetime, int]]:
     return found
 
 
-def _offset_us(zone: zoneinfo.ZoneInfo, instant: datetime) -> int:
+def _offset_us(zone: tzinfo, instant: datetime) -> int:
     offset = instant.astimezone(zone).utcoffset()
     return 0 if offset is None else round(offset.total_seconds() * 1_000_000)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 
 import pyarrow as pa
 from sqlglot import exp
@@ -231,6 +230,8 @@ class _Scalar:
         """The value under a cast; decimal constants round half away from zero, unlike DOUBLE."""
         is_number = target == INT and isinstance(node, exp.Literal) and not node.is_string
         if is_number and "." in node.name and "e" not in node.name.lower():
+            from fractions import Fraction
+
             return Literal(int(Fraction(node.name) + Fraction(1, 2)), INT)
         return self.bind(node)
 
@@ -250,6 +251,8 @@ class _Scalar:
         return Call("strpos", (self.bind(node.this), self.bind(node.args["substr"])))
 
     def _interval(self, node: exp.Interval) -> Expr:
+        from fractions import Fraction
+
         unit = node.args.get("unit")
         value = node.this
         negative = isinstance(value, exp.Neg)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from hpckit.errors import QueryError
 from hpckit.tables.civil_time import DAY, HOUR, MINUTE, MONTHS_IN, SECOND, unit_named
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 _MICROS = {
     "microsecond": 1,
@@ -35,6 +38,8 @@ def interval_of(count: Fraction, unit_name: str) -> tuple[int, int]:
 
 def parse_interval(text: str) -> tuple[int, int]:
     """(months, microseconds) of an interval's text."""
+    from fractions import Fraction
+
     months, micros, position = 0, 0, 0
     if not text.strip():
         raise QueryError("INTERVAL '': give a length such as '5 minutes'")
