@@ -128,17 +128,28 @@ static intern_table *intern_new(int64_t max_entries, int64_t max_bytes) {
     return t;
 }
 
+static int intern_more_entries(intern_table *t, int64_t wanted) {
+    int64_t *offsets = (int64_t *)realloc(t->offsets, sizeof(int64_t) * (size_t)(wanted + 1));
+    if (!offsets) return INTERN_NOMEM;
+    t->offsets = offsets;
+    uint64_t *hashes = (uint64_t *)realloc(t->hashes, sizeof(uint64_t) * (size_t)wanted);
+    if (!hashes) return INTERN_NOMEM;
+    t->hashes = hashes;
+    t->capacity = wanted;
+    return 0;
+}
+
+/* Room for `entries` more, so that adding them neither rehashes nor moves what lies beside their bytes. */
+static int intern_make_room(intern_table *t, int64_t entries) {
+    int64_t total = t->count + entries;
+    uint64_t slots = t->mask + 1;
+    while (slots < (uint64_t)total * 2) slots *= 2;
+    if (slots > t->mask + 1 && intern_rehash(t, slots)) return INTERN_NOMEM;
+    return total > t->capacity ? intern_more_entries(t, total) : 0;
+}
+
 static int intern_reserve(intern_table *t, int64_t bytes) {
-    if (t->count == t->capacity) {
-        int64_t wanted = t->capacity * 2;
-        int64_t *offsets = (int64_t *)realloc(t->offsets, sizeof(int64_t) * (size_t)(wanted + 1));
-        if (!offsets) return INTERN_NOMEM;
-        t->offsets = offsets;
-        uint64_t *hashes = (uint64_t *)realloc(t->hashes, sizeof(uint64_t) * (size_t)wanted);
-        if (!hashes) return INTERN_NOMEM;
-        t->hashes = hashes;
-        t->capacity = wanted;
-    }
+    if (t->count == t->capacity && intern_more_entries(t, t->capacity * 2)) return INTERN_NOMEM;
     int64_t needed = t->offsets[t->count] + bytes;
     if (needed > t->data_capacity) {
         int64_t wanted = t->data_capacity * 2 > needed ? t->data_capacity * 2 : needed;
@@ -193,12 +204,6 @@ static int32_t intern_add(intern_table *t, const uint8_t *p, int64_t n, uint64_t
     t->hashes[t->count] = hash;
     t->offsets[t->count + 1] = used + n;
     return (int32_t)t->count++;
-}
-
-static inline int32_t intern_get(intern_table *t, const uint8_t *p, int64_t n) {
-    uint64_t hash = hpckit_hash_bytes(p, n);
-    int32_t code = intern_find(t, p, n, hash);
-    return code >= 0 ? code : intern_add(t, p, n, hash);
 }
 
 #endif

@@ -23,32 +23,45 @@ cdef extern from "intern.h" nogil:
     int INTERN_FULL
     intern_table *intern_new(int64_t max_entries, int64_t max_bytes)
     void intern_free(intern_table *table)
-    int32_t intern_get(intern_table *table, const uint8_t *p, int64_t n)
+    int intern_make_room(intern_table *table, int64_t entries)
     int32_t intern_find(intern_table *table, const uint8_t *p, int64_t n, uint64_t hash)
     int32_t intern_add(intern_table *table, const uint8_t *p, int64_t n, uint64_t hash)
     void intern_prefetch(const intern_table *table, uint64_t hash)
     uint64_t hpckit_hash_bytes(const uint8_t *p, int64_t n)
+    int hpckit_same_bytes(const uint8_t *a, const uint8_t *b, int64_t n)
+
+
+cdef enum:
+    TOGETHER = 64  # strings hashed, and their slots asked for, before the first is looked up
+    AHEAD = 16  # entries between asking for a slot's cache line and reading it
 
 
 cdef int _intern_all(intern_table *table, const uint8_t *data, const int64_t[::1] offsets, const uint8_t[::1] valid,
                      int32_t[::1] codes) noexcept nogil:
     """Codes of all strings (data, offsets), -1 where `valid` (empty: all valid) is 0; a negative status on failure."""
-    cdef Py_ssize_t i
+    cdef Py_ssize_t i, begin, end = 0
+    cdef int64_t length
     cdef int32_t code
+    cdef uint64_t hashes[TOGETHER]
     cdef bint masked = valid.shape[0] > 0
-    for i in range(codes.shape[0]):
-        if masked and not valid[i]:
-            codes[i] = -1
-            continue
-        code = intern_get(table, data + offsets[i], offsets[i + 1] - offsets[i])
-        if code < 0:
-            return code
-        codes[i] = code
+    while end < codes.shape[0]:
+        begin, end = end, min(end + TOGETHER, codes.shape[0])
+        for i in range(begin, end):
+            if not masked or valid[i]:
+                hashes[i - begin] = hpckit_hash_bytes(data + offsets[i], offsets[i + 1] - offsets[i])
+                intern_prefetch(table, hashes[i - begin])
+        for i in range(begin, end):
+            if masked and not valid[i]:
+                codes[i] = -1
+                continue
+            length = offsets[i + 1] - offsets[i]
+            code = intern_find(table, data + offsets[i], length, hashes[i - begin])
+            if code < 0:
+                code = intern_add(table, data + offsets[i], length, hashes[i - begin])
+                if code < 0:
+                    return code
+            codes[i] = code
     return 0
-
-
-cdef enum:
-    AHEAD = 16  # entries between asking for a slot's cache line and reading it
 
 
 cdef int _intern_entries(intern_table *table, const intern_table *other, const int32_t[::1] entries,
@@ -130,6 +143,11 @@ cdef class Interner:
         """Whether the limits leave no room for another entry of average size."""
         used = self.table.offsets[self.table.count]
         return self.table.count >= self.table.max_entries or used >= self.table.max_bytes
+
+    def reserve(self, int64_t entries):
+        """Makes room for `entries` more; a hint that spares rehashing. Raises MemoryError."""
+        if self.grow and entries > 0 and intern_make_room(self.table, entries):
+            raise MemoryError(f"no memory for {entries} more strings")
 
     def intern(self, strings):
         """Codes (int32) of an Arrow string array, adding what is new; NULL is -1."""
@@ -222,3 +240,10 @@ cdef class Interner:
         rank = np.empty(len(self), np.int32)
         rank[np.asarray(order)] = np.arange(len(self), dtype=np.int32)
         return rank
+
+
+def same_bytes(bytes a, bytes b):
+    """The kernels' comparison of two strings of one length, for tests."""
+    if len(a) != len(b):
+        raise ValueError(f"{len(a)} bytes and {len(b)}")
+    return bool(hpckit_same_bytes(a, b, len(a)))

@@ -110,10 +110,14 @@ def test_what_was_left_out_is_there_when_it_is_needed(small_log: str) -> None:
         "print(pc.sum(pa.array([1, 2])), pc.and_(True, False), pc.cast(pa.array(['7']), pa.int8())[0])\n"
         "print(pc.round(pa.array([1.25]), ndigits=1)[0], hasattr(pc, 'no_such_function'))\n"
         "print(pa.array(np.arange(3)).sum(), pa.parquet.ParquetWriter.__name__)\n"
+        "print(np.unique([2, 1, 2]), 'numpy.ma' in sys.modules)\n"
+        "masked = np.ma.masked_array([2, 1, 2], [False, False, True])\n"
+        "print(np.ma.is_masked(masked), np.unique(masked), pa.array(masked).null_count)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.stdout.splitlines() == [
         "SELECT a[1], CAST(x AS BIGINT) FROM t", "3 False 7", "1.2 False", "3 ParquetWriter",
+        "[1 2] False", "True [1 2 --] 1",
     ], done.stderr  # fmt: skip
 
 

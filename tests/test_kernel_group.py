@@ -60,6 +60,19 @@ def test_room_reserved_at_any_time_changes_no_id(n_keys: int) -> None:
     assert [key.tolist() for key in stored[0]] == [key.tolist() for key in stored[1]]
 
 
+def test_keys_of_some_groups() -> None:
+    columns = [np.random.default_rng(j).integers(0, 50, 3000) for j in range(2)]
+    table = GroupTable(2)
+    table.ids(columns)
+    whole = table.keys()
+    for ids in ([], [0], [5, 3, 3, len(table) - 1]):
+        some = table.keys(np.array(ids, np.int64))
+        assert [key.tolist() for key in some] == [key[ids].tolist() for key in whole]
+    for wrong in (-1, len(table)):
+        with pytest.raises(IndexError, match=f"group {wrong}, expected"):
+            table.keys(np.array([0, wrong], np.int64))
+
+
 def test_group_table_refuses_what_does_not_fit() -> None:
     with pytest.raises(ValueError, match="at least one key"):
         GroupTable(0)

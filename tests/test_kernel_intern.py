@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpckit._kernels.intern import Interner
+from hpckit._kernels.intern import Interner, same_bytes
 
 TEXTS = st.lists(
     st.none() | st.text(max_size=40) | st.sampled_from(["", "a", "ab", "x" * 16, "x" * 17, "é"]), max_size=80
@@ -77,3 +77,35 @@ def test_limits():
         bounded.intern(pa.array(["d"]))
     long = Interner(max_entries=3, max_bytes=4, grow=False)
     assert long.intern(pa.array(["longer than the limit"])).tolist() == [0]  # the first is always taken
+
+
+@pytest.mark.parametrize("length", [*range(72), 95, 96, 97, 127, 128, 129, 200])
+def test_bytes_are_the_same_if_each_of_them_is(length):
+    text = bytes(range(1, 1 + length))
+    assert same_bytes(text, bytes(bytearray(text)))
+    for place in range(length):
+        for bit in (1, 128):
+            other = bytearray(text)
+            other[place] ^= bit
+            assert not same_bytes(text, bytes(other)), (place, bit)
+
+
+@pytest.mark.parametrize("reserved", [0, 1, 100, 5000])
+def test_strings_that_are_looked_up_together(reserved):
+    """NULLs, repetitions and growth within and across what is hashed together, with room made at any time."""
+    rng = np.random.default_rng(reserved)
+    values = [None if x % 7 == 0 else f"{x:x}" * (1 + x % 9) for x in rng.integers(0, 3000, 9000).tolist()]
+    interner, known = Interner(), {}
+    for begin, end in ((0, 63), (63, 64), (64, 1000), (1000, 9000)):
+        interner.reserve(reserved)
+        assert interner.intern(pa.array(values[begin:end], pa.string())).tolist() == twin(values[begin:end], known)
+    assert interner.arrow().to_pylist() == list(known)
+    interner.reserve(0)
+    assert interner.intern(pa.array(values, pa.string())).tolist() == twin(values, known)
+
+
+def test_a_bounded_dictionary_makes_no_room():
+    interner = Interner(max_entries=3, max_bytes=100, grow=False)
+    before = interner.nbytes
+    interner.reserve(100_000)
+    assert interner.nbytes == before

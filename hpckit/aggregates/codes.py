@@ -97,9 +97,14 @@ class OwnCodes:
 
     def _arrow_codes(self, column: pa.DictionaryArray) -> np.ndarray:
         # Only what occurs becomes an entry here.
-        codes, used = route.compact(codes_of(column), len(column.dictionary))
+        entries = column.dictionary
+        codes, used = route.compact(codes_of(column), len(entries))
+        if len(used) < len(entries) or (used != np.arange(len(used))).any():
+            entries = entries.take(pa.array(used))
+        if len(entries) > len(self):
+            self.strings.reserve(len(entries))
         known = np.full(len(used) + 1, -1, np.int32)
-        known[1:] = self.strings.intern(column.dictionary.take(pa.array(used)))
+        known[1:] = self.strings.intern(entries)
         gather_ids(codes, known, codes)
         return codes
 
