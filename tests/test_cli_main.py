@@ -55,6 +55,7 @@ UNUSED = (
     *("pandas", "h5py", "rich", "mpi4py", "unittest", "pydoc", "ssl", "hashlib", "email", "numpy.ma", "numpy.random"),
     *("importlib.metadata", "pyarrow._s3fs", "pyarrow.dataset", "pyarrow.vendored.docscrape"),
     *("sqlglot.diff", "sqlglot.generators.duckdb"),
+    *("zoneinfo", "tempfile", "shutil", "gzip", "bz2", "lzma", "random", "hpckit.sinks.terminal"),
 )
 WATCHED = """
 import atexit, sys
