@@ -38,8 +38,7 @@ class Saving:
         self._opened = True
         restored = self._store.restore(self._ctx)
         if self._ctx.is_root:
-            for text in restored.warnings:
-                print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
+            restored.show_warnings()
             if restored.covered:
                 where = f"{len(restored.covered):,} of {units:,} pieces of the input are done"
                 print(f"hpckit: going on from {self.folder}: {where}", file=sys.stderr, flush=True)

@@ -93,8 +93,7 @@ class Checkpoint:
         self._is_open = True
         self._saved_s = time.monotonic()
         if self._ctx.is_root:
-            for warning in restored.warnings:
-                print(f"hpckit: warning: {warning}", file=sys.stderr, flush=True)
+            restored.show_warnings()
         if not restored.phase:
             return None
         return values.unpack(self._ctx, restored.parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import field, replace
@@ -42,6 +43,11 @@ class Restored:
     phase: str = ""
     warnings: list[str] = field(default_factory=list)
     life: int = 1
+
+    def show_warnings(self) -> None:
+        """Say on standard error what was damaged. Local; for root."""
+        for text in self.warnings:
+            print(f"hpckit: warning: {text}", file=sys.stderr, flush=True)
 
 
 class Store:
