@@ -26,6 +26,15 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.fixture(scope="module")
+def access_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from hpckit.cli.main import main
+
+    file = tmp_path_factory.mktemp("api") / "access.log"
+    assert main(["generate", "access", str(file), "--rows", "5000", "--seed", "3"]) == 0
+    return file
+
+
 @pytest.fixture
 def t(path: Path) -> hk.Table:
     return hk.scan_logs(path, FORMAT)
@@ -200,3 +209,29 @@ def test_columns_may_have_any_name(tmp_path: Path) -> None:
         if name:
             text = f"SELECT {quoted}, count(*) AS c FROM '{tmp_path}/x.parquet' GROUP BY 1 ORDER BY c, {quoted} DESC"
             assert hk.sql(text).collect().column(0).to_pylist() == [i + 2, i + 1, i]
+
+
+STATEMENTS = (
+    "SELECT status, count(*) AS n, sum(bytes) AS s, avg(bytes) AS m, quantile_cont(bytes, 0.95) AS q FROM t "
+    "GROUP BY status ORDER BY ALL",
+    "SELECT path, count(DISTINCT host) AS h, first(host) AS f, last(bytes) AS l, max(time) AS x FROM t "
+    "GROUP BY path ORDER BY ALL",
+    "SELECT count(DISTINCT host) AS h, approx_count_distinct(host) AS a, median(bytes) AS m, stddev(bytes) AS s FROM t",
+    "SELECT * FROM t WHERE bytes > 50000 AND path LIKE '%s%' ORDER BY bytes DESC, time, host, path LIMIT 50",
+    "SELECT DISTINCT upper(method) AS m, bytes % 7 AS b FROM t ORDER BY ALL",
+    "SELECT host, bytes FROM t LIMIT 100 OFFSET 33",
+)
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_results_do_not_depend_on_the_size_of_batches(
+    access_log: Path, sql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hpckit.sources import scan
+
+    whole = f"WITH t AS (SELECT * FROM read_logs('{access_log}', 'combined')) {sql}"
+    expected = hk.sql(whole).collect()
+    assert expected.num_rows
+    for rows in (7, 1000):
+        monkeypatch.setattr(scan, "ROWS_PER_BATCH", rows)
+        assert hk.sql(whole).collect().equals(expected), rows

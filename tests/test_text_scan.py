@@ -130,7 +130,10 @@ def test_small_blocks_change_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("fmt", [PLAIN, MULTI])
-def test_more_rows_than_a_batch(tmp_path, fmt):
+def test_more_rows_than_a_batch(tmp_path, fmt, monkeypatch):
+    from hpckit.sources import scan as scan_module
+
+    monkeypatch.setattr(scan_module, "ROWS_PER_BATCH", 1000)
     line = b"12-INFO 7 x\n" if fmt is MULTI else b"k 7 x\n"
     path = tmp_path / "x.log"
     path.write_bytes(line * 100_000)
