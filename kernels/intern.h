@@ -141,6 +141,7 @@ static int intern_more_entries(intern_table *t, int64_t wanted) {
 
 /* Room for `entries` more, so that adding them neither rehashes nor moves what lies beside their bytes. */
 static int intern_make_room(intern_table *t, int64_t entries) {
+    if (entries > t->max_entries - t->count) return INTERN_NOMEM;
     int64_t total = t->count + entries;
     uint64_t slots = t->mask + 1;
     while (slots < (uint64_t)total * 2) slots *= 2;

@@ -101,6 +101,18 @@ def test_only_root_imports_the_sql_parser(
     assert [Path(f"{output}.rank{rank}").read_text() for rank in (0, 1)] == ["sqlglot", ""]
 
 
+def test_a_parser_that_cannot_be_imported_ends_all_ranks(
+    mpirun: Callable[..., subprocess.CompletedProcess[str]], small_log: str, tmp_path: Path
+) -> None:
+    """Root imports it before MPI starts, where an error would leave the others waiting for ever."""
+    (tmp_path / "sqlglot").mkdir()
+    (tmp_path / "sqlglot/__init__.py").write_text("raise ImportError('no sqlglot on this node')\n")
+    argv = ["python", "-m", "hpckit.cli.main", "query", query_of(small_log)]
+    done = mpirun(2, argv, timeout=40, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "no sqlglot on this node" in done.stderr
+
+
 def test_what_was_left_out_is_there_when_it_is_needed(small_log: str) -> None:
     """An error that shows SQL, and a function of pyarrow that no query so far has used."""
     code = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import subprocess
 import sys
 from collections.abc import Callable
@@ -228,10 +229,57 @@ def test_results_do_not_depend_on_the_size_of_batches(
     access_log: Path, sql: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from hpckit.sources import scan
+    from hpckit.tables import pipeline
 
     whole = f"WITH t AS (SELECT * FROM read_logs('{access_log}', 'combined')) {sql}"
     expected = hk.sql(whole).collect()
     assert expected.num_rows
-    for rows in (7, 1000):
-        monkeypatch.setattr(scan, "ROWS_PER_BATCH", rows)
-        assert hk.sql(whole).collect().equals(expected), rows
+    for module, name, value in ((scan, "ROWS_PER_BATCH", 7), (scan, "BATCH_BYTES", 1), (pipeline, "TEXT_ROWS", 300)):
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, value)
+            assert hk.sql(whole).collect().equals(expected), name
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT max(length(lpad(path, 3000, '.'))) AS n FROM t",
+        "SELECT count(*) AS n FROM t WHERE repeat(path, 1500) <> ''",
+        "SELECT lpad(path, 3000, '.') AS n FROM t",
+        "SELECT repeat(path, 1500) AS p FROM t ORDER BY p LIMIT 1",
+    ],
+)
+def test_text_is_made_of_few_rows_at_a_time(access_log: Path, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An Arrow array of strings ends at 2 GiB, here at 4 MiB: 5,000 rows make more, 100 do not."""
+    from hpckit.tables import functions_text, pipeline
+
+    whole = f"WITH t AS (SELECT path FROM read_logs('{access_log}', 'combined')) {sql}"
+    expected = hk.sql(whole).collect()
+    monkeypatch.setattr(functions_text, "_MAX_TEXT_BYTES", 4 << 20)
+    with pytest.raises(QueryError, match="of text"):
+        hk.sql(whole).collect()
+    monkeypatch.setattr(pipeline, "TEXT_ROWS", 20)
+    assert hk.sql(whole).collect().equals(expected)
+
+
+def test_batches_of_wide_rows_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many rows a batch may have, it ends when so much text was read; a compressed file is one split."""
+    from hpckit.sources import reader, scan
+    from hpckit.tables import pipeline
+
+    path = tmp_path / "wide.csv.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("a,b\n" + "".join(f"{i},{'x' * 900}\n" for i in range(3000)))
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 10_000)
+    monkeypatch.setattr(scan, "BATCH_BYTES", 100_000)
+    seen: list[int] = []
+    update = pipeline.Pipeline.update
+    monkeypatch.setattr(
+        pipeline.Pipeline,
+        "update",
+        lambda self, batch, ordinal: (seen.append(len(batch)), update(self, batch, ordinal)),
+    )
+    found = hk.sql(f"SELECT count(*) AS n, sum(a) AS s FROM '{path}'").collect()
+    assert found.to_pylist() == [{"n": 3000, "s": 3000 * 2999 // 2}]
+    assert sum(seen) == 3000
+    assert max(seen) <= 130

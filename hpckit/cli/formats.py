@@ -185,7 +185,7 @@ def read_lines(path: str) -> list[bytes]:
             lines = []
             for line in islice(iter(lambda: stream.readline(TRY_LINE_BYTES), b""), TRY_LINES):
                 lines.append(line)
-    except (OSError, EOFError, ValueError) as error:
+    except Exception as error:  # each library that unpacks has errors of its own
         raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if lines and lines[0].startswith(b"\xef\xbb\xbf"):
         lines[0] = lines[0][3:]

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -147,7 +148,8 @@ def main(argv: list[str]) -> int:
     if launcher_rank() == 0:  # before MPI starts: there root would wait for the slowest rank, here nobody waits for it
         from hpckit.cli.postponed import import_parser
 
-        import_parser()
+        with suppress(Exception):  # an error comes again behind MPI_Init, where it ends the other ranks as well
+            import_parser()
     ctx = world()
     start_s = time.monotonic()
     options = run_options(args)

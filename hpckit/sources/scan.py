@@ -20,6 +20,7 @@ from hpckit.sources.splits import POSITION_BITS, Split
 from hpckit.tables.columns import Batch, Coded, Column
 
 ROWS_PER_BATCH = 131_072  # each batch costs some 1 ms of Python for four statements
+BATCH_BYTES = 64 << 20  # of text that a batch is made of, which bounds its memory however wide the rows are
 DICTIONARY_ENTRIES = 1 << 19
 DICTIONARY_BYTES = 32 << 20
 REJECT_TEXT_BYTES = 500  # how much of a rejected record is kept
@@ -179,6 +180,7 @@ class TextReader:
 
     def _scan(self, split: Split, stop: int) -> Iterator[Batch]:
         scanner, reader = self._scanner, self._reader
+        begin = reader.base
         while True:
             final = reader.final and not reader.damage
             status = scanner.scan(reader.buffer, reader.limit, stop - reader.base, reader.base, final)
@@ -187,6 +189,9 @@ class TextReader:
                     self._reject_damaged_tail(split)
                     break
                 self._take_rejects(split)
+                if reader.base + scanner.position - begin > BATCH_BYTES and scanner.rows:
+                    yield self._take_batch(split)
+                    begin = reader.base + scanner.position
                 reader.refill(scanner.position)
                 scanner.position = 0
                 continue
@@ -197,6 +202,7 @@ class TextReader:
                 scanner.grow_text(scanner.full_column)
             if scanner.rows or status == scan.TEXT_FULL:
                 batch = self._take_batch(split)
+                begin = reader.base + scanner.position
                 if len(batch):
                     yield batch
             if status == scan.DICTIONARY_FULL:

@@ -86,6 +86,12 @@ class Evaluator:
         self._roots = [self._compile(expr) for expr in self.expressions]
         self.types: list[pa.DataType] = [node.type for node in self._roots]
 
+    @property
+    def makes_text(self) -> bool:
+        """Whether any expression, or part of one, makes strings: how long they are cannot be told from the input."""
+        made = [node.type for node in self._nodes.values() if isinstance(node.expr, Call | Cast)]
+        return any(kind == STRING or pa.types.is_nested(kind) for kind in made)
+
     def _compile(self, expr: Expr) -> Node:
         key = repr(expr)  # tells 0.0 from -0.0, which are equal
         node = self._nodes.get(key)

@@ -28,6 +28,7 @@ from hpckit.tables.spool import Spool
 
 INTERNAL = "\x1f"  # names of hidden columns begin with a byte that no file's column does
 POSITION = ORIGIN  # hidden column: a row's place in the canonical order
+TEXT_ROWS = 1 << 15  # at a time where strings of rows are made: those of one Arrow array end at 2 GiB
 TOP_K_MAX = 1 << 20  # ORDER BY … LIMIT up to here keeps only the best rows while it streams
 
 OrderKey = tuple[str, bool, bool]
@@ -47,6 +48,7 @@ class FilterStage:
 
     def __init__(self, predicate: Expr, schema: pa.Schema) -> None:
         self._evaluator = Evaluator([predicate], schema)
+        self.makes_text = self._evaluator.makes_text
         self.schema = schema
 
     def run(self, batch: Batch) -> Batch:
@@ -59,6 +61,7 @@ class ProjectStage:
     def __init__(self, columns: Sequence[tuple[str, Expr]], schema: pa.Schema, hidden: Sequence[str] = ()) -> None:
         self._names = [name for name, _ in columns] + list(hidden)
         self._evaluator = Evaluator([expr for _, expr in columns] + [ColumnRef(name) for name in hidden], schema)
+        self.makes_text = self._evaluator.makes_text
         self.schema = pa.schema(list(zip(self._names, self._evaluator.types, strict=True)))
 
     def run(self, batch: Batch) -> Batch:
@@ -116,6 +119,7 @@ class AggregateSink:
             self._places.append([_place(exprs, arg) for arg in call.args])
             self._filters.append(_place(exprs, call.filter) if call.filter is not None else -1)
         self._evaluator = Evaluator(exprs, schema)
+        self.makes_text = self._evaluator.makes_text
         types = self._evaluator.types
         specs = [
             AggSpec(call.name, tuple(types[i] for i in places), call.fraction, source=repr((call.args, call.filter)))
@@ -296,6 +300,8 @@ class Pipeline:
         self.stages, self.schema = compile_stages(front, schema, carried)
         self.rest = (Sort(()), *rest) if carried and _goes_by_order(rest) else rest
         self.sink: Sink = self._make_sink(budget, carried)
+        keeps_rows = not isinstance(self.sink, AggregateSink) or self.sink.makes_text
+        self._piece_rows = TEXT_ROWS if keeps_rows or any(stage.makes_text for stage in self.stages) else 1 << 62
 
     def _make_sink(self, budget: Budget, carried: Sequence[str]) -> Sink:
         head = self.rest[0] if self.rest else None
@@ -326,6 +332,13 @@ class Pipeline:
 
     def update(self, batch: Batch, ordinal: int) -> None:
         """Run a batch of split `ordinal` through. Local."""
+        if len(batch) <= self._piece_rows:
+            self._update(batch, ordinal)
+            return
+        for start in range(0, len(batch), self._piece_rows):
+            self._update(batch.slice(start, start + self._piece_rows), ordinal)
+
+    def _update(self, batch: Batch, ordinal: int) -> None:
         for stage in self.stages:
             batch = stage.run(batch)
             if not len(batch):
