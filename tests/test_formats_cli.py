@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib
 import subprocess
 import sys
 
@@ -56,6 +57,16 @@ def test_try_on_what_cannot_be_read(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as caught:
         main(["--try", str(path)])
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(("ending", "module"), [("gz", "gzip"), ("bz2", "bz2"), ("xz", "lzma"), ("zst", "zstandard")])
+def test_try_on_damaged_compression(tmp_path, ending, module):
+    path = tmp_path / f"a.log.{ending}"
+    packed = importlib.import_module(module).compress((ACCESS * 200).encode())
+    for damaged in (packed[:-20], packed[:20] + bytes(reversed(packed[20:])), b"no such format" * 9):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=f"a.log.{ending}: "):
+            main(["--try", str(path)])
 
 
 def test_own_format_is_checked_against_its_examples(tmp_path, capsys):
