@@ -250,7 +250,7 @@ def test_results_do_not_depend_on_the_size_of_batches(
     ],
 )
 def test_text_is_made_of_few_rows_at_a_time(access_log: Path, sql: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An Arrow array of strings ends at 2 GiB, here at 4 MiB: 5,000 rows make more, 100 do not."""
+    """An Arrow array of strings ends at 2 GiB, here at 4 MiB: 5,000 rows make more, 20 do not."""
     from hpckit.tables import functions_text, pipeline
 
     whole = f"WITH t AS (SELECT path FROM read_logs('{access_log}', 'combined')) {sql}"
